@@ -1,0 +1,1 @@
+//! Documents, registers, sync sessions, and the only door for foreign bytes.

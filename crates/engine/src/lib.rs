@@ -1,0 +1,1 @@
+//! The sans-IO heart: inputs in, effects out.

@@ -1,0 +1,143 @@
+//! Every limit of Comity, in one place.
+
+use std::time::Duration;
+
+/// Bounds on everything that outside input can make grow. Each has a test at its value and one above.
+///
+/// Units stand last in each name. Defaults are for a relay on the open internet; a device uses the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    // Frames and messages.
+    /// Longest WebSocket message. JavaScript clients send a whole document in one message, so this also bounds a
+    /// document on its first way through.
+    pub message_bytes_max: usize,
+    /// Longest envelope (everything but the data) of any frame, and longest whole frame that carries no document.
+    pub envelope_bytes_max: usize,
+    /// Longest data of an ephemeral message.
+    pub ephemeral_bytes_max: usize,
+    /// Deepest nesting of CBOR that is skipped over in unknown keys.
+    pub cbor_depth_max: usize,
+
+    // Admission of foreign bytes.
+    /// Most hashes in `heads`, in `need`, and in `last_sync` of a sync message.
+    pub hashes_max: usize,
+    /// Most `have` rows in a sync message.
+    pub have_max: usize,
+    /// Most entries of a Bloom filter.
+    pub bloom_entries_max: u32,
+    /// Most change chunks in one sync message.
+    pub chunks_max: usize,
+    /// Most bytes that the chunks of one message may inflate to.
+    pub inflated_bytes_max: usize,
+    /// Most operations in one change chunk.
+    pub change_operations_max: u64,
+    /// Most operations in all chunks of one message (a document chunk holds its whole history).
+    pub message_operations_max: u64,
+    /// Most actors in one chunk.
+    pub chunk_actors_max: usize,
+    /// Most dependencies of one change.
+    pub dependencies_max: usize,
+    /// Most bytes of changes kept whose dependencies have not come yet, per document.
+    pub orphan_bytes_max: usize,
+
+    // Local edits.
+    /// Most writes in one edit.
+    pub edit_writes_max: usize,
+    /// Longest value of a register.
+    pub value_bytes_max: usize,
+
+    // Links.
+    /// Most connections of a relay.
+    pub connections_max: usize,
+    /// Most connections from one address.
+    pub connections_per_address_max: usize,
+    /// Most connections of one identity.
+    pub connections_per_identity_max: usize,
+    /// Most documents that one link may have open.
+    pub documents_per_link_max: usize,
+    /// Most messages handed to a link that it has not written yet; then news coalesces.
+    pub link_queue_messages_max: usize,
+    /// Most bytes handed to a link that it has not written yet; then news coalesces.
+    pub link_queue_bytes_max: usize,
+    /// How long a peer may take to send the request headers.
+    pub header_deadline: Duration,
+    /// Longest request head.
+    pub header_bytes_max: usize,
+    /// Most request headers.
+    pub headers_max: usize,
+    /// How long a peer may take to send `join`.
+    pub join_deadline: Duration,
+    /// How often an idle link is pinged.
+    pub ping_interval: Duration,
+    /// How long a silent link is thought alive.
+    pub dead_after: Duration,
+
+    // Ephemeral messages.
+    /// Ephemeral messages that a link may send in a second, on average.
+    pub ephemeral_per_second: u32,
+    /// Ephemeral messages that a link may send at once.
+    pub ephemeral_burst: u32,
+    /// Most (sender, session) pairs remembered for deduplication, over all documents of a shard.
+    pub ephemeral_sessions_max: usize,
+
+    // Documents.
+    /// Most documents in memory per shard; beyond it, idle ones are evicted early.
+    pub documents_loaded_max: usize,
+    /// Most inputs that wait for one document to load.
+    pub waiting_inputs_max: usize,
+    /// How long a document without news stays in memory.
+    pub idle_after: Duration,
+    /// Fewest bytes of change chunks before a document is compacted.
+    pub compaction_bytes_min: usize,
+    /// Most quarantined messages kept as evidence.
+    pub evidence_max: usize,
+    /// Longest quarantined message that is kept; longer ones are cut.
+    pub evidence_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        Self {
+            message_bytes_max: 64 * MIB,
+            envelope_bytes_max: MIB,
+            ephemeral_bytes_max: 16 * KIB,
+            cbor_depth_max: 16,
+            hashes_max: 10_000,
+            have_max: 8,
+            bloom_entries_max: 2_000_000,
+            chunks_max: 200_000,
+            inflated_bytes_max: 256 * MIB,
+            change_operations_max: 1_000_000,
+            message_operations_max: 20_000_000,
+            chunk_actors_max: 50_000,
+            dependencies_max: 10_000,
+            orphan_bytes_max: 16 * MIB,
+            edit_writes_max: 100_000,
+            value_bytes_max: 64 * KIB,
+            connections_max: 4_096,
+            connections_per_address_max: 256,
+            connections_per_identity_max: 16,
+            documents_per_link_max: 100_000,
+            link_queue_messages_max: 512,
+            link_queue_bytes_max: 8 * MIB,
+            header_deadline: Duration::from_secs(5),
+            header_bytes_max: 16 * KIB,
+            headers_max: 64,
+            join_deadline: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(15),
+            dead_after: Duration::from_secs(45),
+            ephemeral_per_second: 50,
+            ephemeral_burst: 100,
+            ephemeral_sessions_max: 10_000,
+            documents_loaded_max: 1_000,
+            waiting_inputs_max: 10_000,
+            idle_after: Duration::from_secs(60),
+            compaction_bytes_min: 64 * KIB,
+            evidence_max: 64,
+            evidence_bytes_max: 256 * KIB,
+        }
+    }
+}

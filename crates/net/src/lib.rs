@@ -1,0 +1,1 @@
+//! Links between nodes: dialing WebSockets; bytes only.

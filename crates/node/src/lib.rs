@@ -1,0 +1,1 @@
+//! The tokio driver and the embedding API of Comity.

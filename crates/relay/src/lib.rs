@@ -1,0 +1,1 @@
+//! A hardened WebSocket relay.

@@ -1,0 +1,1 @@
+//! Semantic disagreements over a CRDT.

@@ -1,0 +1,1 @@
+//! A simulated world: clock, network, disk and oracles, from one seed.

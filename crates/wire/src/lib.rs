@@ -1,0 +1,1 @@
+//! The automerge-repo network protocol: CBOR messages with every length bounded.
