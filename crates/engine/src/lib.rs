@@ -1,1 +1,36 @@
-//! The sans-IO heart: inputs in, effects out.
+//! The sans-IO heart of Comity: inputs in, effects out.
+//!
+//! An [`Engine`] holds documents and the state of every link, and nothing else: no clock, no randomness, no threads,
+//! no files, no sockets. A driver tells it what happened and carries out what it answers:
+//!
+//! ```text
+//!             ┌───────── Input ──────────┐         ┌───────── Effect ─────────┐
+//!  link up,   │ LinkUp LinkDown Received │         │ Send Close               │  to a link
+//!  frames     │ Written                  │         │                          │
+//!  store      │ Stored Loaded            │ Engine  │ Append Replace Load …    │  to the store
+//!  people     │ Edit Want Fetch          │  ────►  │ Notify                   │  to whoever listens
+//!  time       │ Tick Settle              │         │ Quarantine               │  evidence
+//!             └──────────────────────────┘         └──────────────────────────┘
+//! ```
+//!
+//! The contract is on [`Engine`]. A relay and a device run the same engine; they differ only in which links *announce*
+//! (a device tells its relay of every document it wants; a relay answers for those it is asked about).
+
+mod edit;
+mod effect;
+mod engine;
+mod ephemeral;
+mod handshake;
+mod input;
+mod link;
+mod memory;
+mod pull;
+mod receive;
+mod slot;
+mod storing;
+
+pub use effect::{CloseReason, Effect, Event, Origin, RefusedEdit, Standing, StoredPeer};
+pub use engine::{Config, Engine, Load};
+pub use handshake::{Established, Handshake, HandshakeError, LocalPeer};
+pub use input::{Edit, Failure, FailureKind, Input, Loaded, Ticket, Token};
+pub use link::Peer;

@@ -18,6 +18,8 @@ pub struct Limits {
     pub ephemeral_bytes_max: usize,
     /// Deepest nesting of CBOR that is skipped over in unknown keys.
     pub cbor_depth_max: usize,
+    /// Most storage ids in each list of a gossip message.
+    pub storage_ids_max: usize,
 
     // Admission of foreign bytes.
     /// Most hashes in `heads`, in `need`, and in `last_sync` of a sync message.
@@ -34,6 +36,10 @@ pub struct Limits {
     pub change_operations_max: u64,
     /// Most operations in all chunks of one message (a document chunk holds its whole history).
     pub message_operations_max: u64,
+    /// Operations that a message of any size may hold.
+    pub operations_free_max: u64,
+    /// Operations that a message may hold besides for each of its bytes. Run lengths make millions of a few bytes.
+    pub operations_per_byte_max: u64,
     /// Most actors in one chunk.
     pub chunk_actors_max: usize,
     /// Most dependencies of one change.
@@ -86,6 +92,12 @@ pub struct Limits {
     pub documents_loaded_max: usize,
     /// Most inputs that wait for one document to load.
     pub waiting_inputs_max: usize,
+    /// Most bytes of messages that wait for one document to load. One message may always wait.
+    pub waiting_bytes_max: usize,
+    /// Most documents being read from the store at once for links that are pulled.
+    pub loads_max: usize,
+    /// Most sync sessions kept per document; beyond it, a new peer's session is not kept across connections.
+    pub sessions_per_document_max: usize,
     /// How long a document without news stays in memory.
     pub idle_after: Duration,
     /// Fewest bytes of change chunks before a document is compacted.
@@ -105,6 +117,7 @@ impl Default for Limits {
             envelope_bytes_max: MIB,
             ephemeral_bytes_max: 16 * KIB,
             cbor_depth_max: 16,
+            storage_ids_max: 1_000,
             hashes_max: 10_000,
             have_max: 8,
             bloom_entries_max: 2_000_000,
@@ -112,6 +125,8 @@ impl Default for Limits {
             inflated_bytes_max: 256 * MIB,
             change_operations_max: 1_000_000,
             message_operations_max: 20_000_000,
+            operations_free_max: 100_000,
+            operations_per_byte_max: 64,
             chunk_actors_max: 50_000,
             dependencies_max: 10_000,
             orphan_bytes_max: 16 * MIB,
@@ -134,6 +149,9 @@ impl Default for Limits {
             ephemeral_sessions_max: 10_000,
             documents_loaded_max: 1_000,
             waiting_inputs_max: 10_000,
+            waiting_bytes_max: 64 * MIB,
+            loads_max: 64,
+            sessions_per_document_max: 1_000,
             idle_after: Duration::from_secs(60),
             compaction_bytes_min: 64 * KIB,
             evidence_max: 64,

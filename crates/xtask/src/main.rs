@@ -1,2 +1,73 @@
-//! Developer tasks.
-fn main() {}
+//! Developer tasks, run as `cargo xtask COMMAND`.
+//!
+//! One file or folder for each command, with a `run` function; `COMMANDS` below names them all. To add one, write the
+//! file and add a row.
+
+mod interop;
+mod metadata;
+mod npm;
+mod steps;
+mod test;
+mod tidy;
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+/// What `cargo xtask` can do.
+const COMMANDS: &[Command] = &[
+    Command { name: "test", about: "everything that must pass before a change lands [--fast]", run: test::run },
+    Command { name: "tidy", about: "the rules of the house: layers, owners, forbidden words, lengths", run: tidy::run },
+    Command { name: "interop", about: "only the tests with the official npm packages", run: interop::run },
+];
+
+/// A row of [`COMMANDS`].
+struct Command {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> anyhow::Result<()>,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let Some((name, rest)) = arguments.split_first() else {
+        eprint!("{}", usage());
+        return ExitCode::from(2);
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        print!("{}", usage());
+        return ExitCode::SUCCESS;
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        eprint!("xtask: there is no command `{name}`\n\n{}", usage());
+        return ExitCode::from(2);
+    };
+    match (command.run)(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> String {
+    let mut text = String::from("Usage: cargo xtask COMMAND\n\n");
+    for Command { name, about, .. } in COMMANDS {
+        text.push_str(&format!("  {name:<10} {about}\n"));
+    }
+    text
+}
+
+/// Returns the top folder of the workspace.
+fn root() -> PathBuf {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask.ancestors().nth(2).expect("xtask lies two folders below the top of the workspace").to_path_buf()
+}
+
+/// Refuses arguments that a command does not know, so that a typing error is not silently ignored.
+fn only_known(arguments: &[String], known: &[&str]) -> anyhow::Result<()> {
+    match arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
+        Some(unknown) if known.is_empty() => anyhow::bail!("takes no arguments, was given `{unknown}`"),
+        Some(unknown) => anyhow::bail!("does not know `{unknown}`; it knows {}", known.join(", ")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,123 @@
+//! The only door for foreign bytes.
+//!
+//! Automerge trusts what it reads: ten bytes of a sync message make it divide by zero, fifteen make it allocate
+//! 16 GB, a change of a hundred bytes grows to gigabytes, and damaged columns with right checksums panic in many
+//! places. So nothing from outside reaches it but through here: received bytes → [`Admitted`] → applied.
+//!
+//! Admission reads the message itself, bounds every count before anything is allocated for it, inflates under a
+//! budget, counts operations from their run lengths, and then reads every row once, without keeping it: ids, order,
+//! values, references. It accepts only the one form that Automerge writes, because Automerge writes changes anew
+//! when it saves them, and their hashes must come out the same.
+//!
+//! What it cannot know is the document that a change is for: a change may still name an object or an element that is
+//! not there. So applying stays behind `catch_unwind` all the same.
+
+mod budget;
+mod change;
+mod chunk;
+mod columns;
+mod document;
+mod document_rows;
+mod inflate;
+mod message;
+mod reader;
+mod refusal;
+mod rows;
+mod runs;
+
+use automerge::sync::Message;
+use comity_model::{ChangeHash, Heads, Limits};
+
+use budget::Budget;
+use reader::Reader;
+pub use refusal::{ColumnFault, Place, Quantity, Refusal, RowFault};
+
+/// What admitted bytes cost to apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Operations, deletions included.
+    pub operations: u64,
+    /// Bytes of the chunks when inflated.
+    pub inflated_bytes: usize,
+    /// Chunks.
+    pub chunks: usize,
+}
+
+/// A sync message that passed admission: the only thing that can be received.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    pub(crate) message: Message,
+    pub(crate) cost: Cost,
+}
+
+impl Admitted {
+    /// Tells whether the message brings changes.
+    pub fn has_changes(&self) -> bool {
+        !self.message.changes.is_empty()
+    }
+
+    /// Gives the heads that the sender says it has.
+    pub fn heads(&self) -> Heads {
+        self.message.heads.iter().map(|hash| ChangeHash(hash.0)).collect()
+    }
+
+    /// Gives what the message costs to apply.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+}
+
+/// A saved document, or changes one after the other, that passed admission.
+#[derive(Clone, Debug)]
+pub struct AdmittedDocument {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) cost: Cost,
+}
+
+impl AdmittedDocument {
+    /// Gives the bytes that were admitted.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Gives what the document costs to load.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+}
+
+/// Admits a sync message, or says why not.
+///
+/// Besides the plain limits, the operations of a message may not exceed `operations_free_max` plus
+/// `operations_per_byte_max` for each byte received: what run lengths make of a few bytes costs the receiver as much
+/// as what was typed by hand.
+///
+/// # Errors
+/// A [`Refusal`] that names what is wrong, where, and the limit if one is exceeded.
+///
+/// ```
+/// use comity_crdt::{admit, Refusal};
+/// use comity_model::Limits;
+///
+/// // A Bloom filter with one entry and no bits, at which Automerge would divide by zero.
+/// let message = [0x42, 0, 0, 1, 0, 3, 1, 0, 7, 0];
+/// assert!(matches!(admit(&message, &Limits::default()), Err(Refusal::BloomParameters { .. })));
+/// ```
+pub fn admit(received: &[u8], limits: &Limits) -> Result<Admitted, Refusal> {
+    let mut budget = Budget::new(limits, received.len());
+    let message = message::read_message(received, &mut budget)?;
+    Ok(Admitted { message, cost: budget.cost })
+}
+
+/// Admits a saved document: a document chunk, change chunks, or both one after the other.
+///
+/// # Errors
+/// A [`Refusal`], as in [`admit`].
+pub fn admit_document(received: &[u8], limits: &Limits) -> Result<AdmittedDocument, Refusal> {
+    let mut budget = Budget::new(limits, received.len());
+    chunk::check_chunks(Reader::message(received), &mut budget)?;
+    Ok(AdmittedDocument { bytes: received.to_vec(), cost: budget.cost })
+}
+
+#[cfg(test)]
+mod tests;

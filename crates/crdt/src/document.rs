@@ -1,0 +1,161 @@
+//! One document in memory.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{Automerge, ReadDoc, SaveOptions};
+use bytes::Bytes;
+use comity_model::{Act, ActorId, ChangeHash, Heads};
+
+use crate::sync::PayloadCache;
+use crate::{convert, genesis};
+
+/// A document: everything that has been written to it, by whom, knowing what.
+///
+/// Calls come in four families. *Make*: [`new`](Self::new), [`load`](Self::load), [`import`](Self::import). *Write*:
+/// [`edit`](Self::edit). *Synchronise*: [`receive`](Self::receive) and [`generate`](Self::generate), with one
+/// [`SyncSession`](crate::SyncSession) for each peer. *Read*: all others.
+///
+/// Should Automerge ever panic while it changes the document, then what is in memory can no longer be trusted: it is
+/// thrown away, [`is_broken`](Self::is_broken) is true from then on, and the owner loads the document again from its
+/// store, where only whole changes are.
+#[derive(Debug)]
+pub struct Document {
+    pub(crate) inner: Automerge,
+    pub(crate) heads: Heads,
+    /// Changes that wait inside Automerge for what they depend on, as they came.
+    pub(crate) orphans: BTreeMap<ChangeHash, Bytes>,
+    pub(crate) payloads: PayloadCache,
+    broken: bool,
+}
+
+/// Automerge panicked; the document in memory is gone.
+#[derive(Debug)]
+pub(crate) struct Panicked;
+
+impl Default for Document {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Document {
+    /// Makes a document of which nothing is known yet.
+    pub fn new() -> Self {
+        Self::from_inner(Automerge::new())
+    }
+
+    pub(crate) fn from_inner(inner: Automerge) -> Self {
+        let heads = convert::heads(&inner.get_heads());
+        Self { inner, heads, orphans: BTreeMap::new(), payloads: PayloadCache::default(), broken: false }
+    }
+
+    /// Gives the heads: the name of the set of changes that the document consists of.
+    pub fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// Tells whether nothing is known of the document.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Tells whether the document in memory had to be thrown away and must be loaded again.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Tells whether the document has the shape of Comity's documents: whether the genesis change is in it.
+    pub fn is_comity(&self) -> bool {
+        self.contains(&genesis::HASH)
+    }
+
+    /// Tells whether a change is part of the document. A change that still waits for others is not.
+    pub fn contains(&self, hash: &ChangeHash) -> bool {
+        self.has(&convert::their_hash(*hash))
+    }
+
+    pub(crate) fn has(&self, hash: &automerge::ChangeHash) -> bool {
+        self.heads.as_slice().contains(&convert::hash(*hash)) || self.inner.get_change_meta_by_hash(hash).is_some()
+    }
+
+    /// Tells whether everything that the heads name is part of the document.
+    pub fn covers(&self, heads: &Heads) -> bool {
+        *heads == self.heads || heads.as_slice().iter().all(|hash| self.contains(hash))
+    }
+
+    /// Gives what a change of ours says of itself; `None` for another application's, or one that is not here.
+    pub fn act_of(&self, hash: &ChangeHash) -> Option<Act> {
+        let change = self.inner.get_change_meta_by_hash(&convert::their_hash(*hash))?;
+        change.message.as_deref().and_then(Act::from_message)
+    }
+
+    /// Counts the changes.
+    pub fn change_count(&self) -> usize {
+        usize::try_from(self.inner.stats().num_changes).unwrap_or(usize::MAX)
+    }
+
+    /// Counts the operations that are kept.
+    pub fn operation_count(&self) -> usize {
+        usize::try_from(self.inner.stats().num_ops).unwrap_or(usize::MAX)
+    }
+
+    /// Counts the bytes of changes that wait for what they depend on.
+    pub fn orphan_bytes(&self) -> usize {
+        self.orphans.values().map(Bytes::len).sum()
+    }
+
+    /// Lists the changes that somebody with these heads lacks, each after what it depends on, with their actors.
+    /// Heads that are not part of the document count for nothing. The cost follows what is listed.
+    pub fn changes_since(&self, heads: &Heads) -> Vec<(ChangeHash, ActorId)> {
+        if *heads == self.heads {
+            return Vec::new();
+        }
+        let changes = self.inner.get_changes_meta(&convert::their_heads(heads));
+        changes.iter().map(|change| (convert::hash(change.hash), convert::actor(&change.actor))).collect()
+    }
+
+    /// Writes the whole document in Automerge's document format, without changes that still wait for others.
+    ///
+    /// `None` when the document is broken or Automerge cannot write it; the changes one by one are then all there is.
+    pub fn save(&self) -> Option<Bytes> {
+        if self.broken {
+            return None;
+        }
+        let options = SaveOptions { deflate: true, retain_orphans: false };
+        self.quietly("save", |inner| Some(inner.save_with_options(options).into()))
+    }
+
+    /// Reads under `catch_unwind`: foreign operations that passed admission may still find a panic in Automerge.
+    pub(crate) fn quietly<T: Default>(&self, what: &'static str, read: impl FnOnce(&Automerge) -> T) -> T {
+        catch_unwind(AssertUnwindSafe(|| read(&self.inner))).unwrap_or_else(|_| {
+            tracing::error!(what, heads = %self.heads, "automerge panicked while reading a document");
+            T::default()
+        })
+    }
+
+    /// Changes the document under `catch_unwind`. After a panic it is thrown away.
+    pub(crate) fn guarded<T>(
+        &mut self,
+        what: &'static str,
+        change: impl FnOnce(&mut Automerge) -> T,
+    ) -> Result<T, Panicked> {
+        let result = catch_unwind(AssertUnwindSafe(|| change(&mut self.inner)));
+        result.map_err(|_| {
+            tracing::error!(what, heads = %self.heads, "automerge panicked; the document must be loaded again");
+            self.discard();
+            Panicked
+        })
+    }
+
+    /// Throws the content away after a panic.
+    pub(crate) fn discard(&mut self) {
+        *self = Self { broken: true, ..Self::new() };
+    }
+
+    /// Takes note that changes were added.
+    pub(crate) fn advanced(&mut self) {
+        self.heads = convert::heads(&self.inner.get_heads());
+        self.payloads.clear();
+    }
+}

@@ -1,0 +1,333 @@
+//! Receiving sync messages.
+//!
+//! This does what Automerge's `receive_sync_message` does, with three differences. An acknowledgement costs the same
+//! whatever the history (Automerge walks all of it each time). Each chunk is looked at on its own, so that a partial
+//! load is noticed and the bytes that came can be stored as they are. And changes that wait for others are bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::sync::{Capability, Message, MessageFlags};
+use automerge::{Automerge, AutomergeError, Change, ReadDoc};
+use bytes::Bytes;
+use comity_model::{ActorId, ChangeHash, Heads, Limits};
+
+use crate::chunk::{self, ChunkError, ChunkKind};
+use crate::document::Panicked;
+use crate::{Admitted, Document, SyncSession, convert, genesis};
+
+/// What a message added to the document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// The changes that are new, each after what it depends on.
+    pub new_changes: Vec<ChangeHash>,
+    /// What to store: one chunk for each new change in the same order or, when `whole`, one snapshot of the document.
+    pub chunks: Vec<Bytes>,
+    /// Whether `chunks` is one snapshot of the whole document. So it is when the document was empty before.
+    pub whole: bool,
+}
+
+/// Says why a message cannot be received. Close the peer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// A chunk cannot be read.
+    #[error("the peer sent a damaged chunk: {0}")]
+    Chunk(#[from] ChunkError),
+    /// An actor wrote two different changes under one number.
+    #[error("actor {actor} wrote two different changes with number {seq}: its device was copied, or it cheats")]
+    Equivocation {
+        /// The actor.
+        actor: ActorId,
+        /// The number of the change.
+        seq: u64,
+    },
+    /// A change claims to be written by the genesis actor.
+    #[error("change {hash} pretends to be the first change of the document")]
+    ForgedGenesis {
+        /// The change.
+        hash: ChangeHash,
+    },
+    /// Automerge applied only a part.
+    #[error("{missing} were sent but did not become part of the document: the message is damaged")]
+    Partial {
+        /// What did not arrive in the document.
+        missing: Heads,
+    },
+    /// Too much waits for changes that have not come.
+    #[error("changes of {actual} bytes wait for others that were not sent, {max} are allowed; all were dropped")]
+    TooManyOrphans {
+        /// Bytes that would wait.
+        actual: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// Automerge refused.
+    #[error("automerge refused the message: {detail}")]
+    Automerge {
+        /// What it says.
+        detail: String,
+    },
+    /// Automerge panicked while it decoded a change; the document is as it was.
+    #[error("the peer sent a change that automerge cannot decode without a panic")]
+    Undecodable,
+    /// Automerge panicked; the document in memory is gone.
+    #[error("automerge panicked on the message; the document must be loaded again from the store")]
+    Panicked,
+    /// The document had been thrown away before.
+    #[error("the document in memory was damaged and thrown away: load it again from the store")]
+    Broken,
+}
+
+impl From<Panicked> for ReceiveError {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
+    }
+}
+
+impl From<AutomergeError> for ReceiveError {
+    fn from(error: AutomergeError) -> Self {
+        match error {
+            AutomergeError::DuplicateSeqNumber(seq, actor) => {
+                Self::Equivocation { actor: convert::actor(&actor), seq }
+            }
+            other => Self::Automerge { detail: other.to_string() },
+        }
+    }
+}
+
+/// The chunks of a message, decoded, without what is known already.
+#[derive(Default)]
+struct Arrived<'a> {
+    documents: Vec<&'a [u8]>,
+    document_heads: Vec<ChangeHash>,
+    changes: Vec<Change>,
+    bytes: BTreeMap<ChangeHash, Bytes>,
+}
+
+impl Document {
+    /// Takes in a message that passed admission.
+    ///
+    /// # Errors
+    /// When the message is damaged or hostile. The document is then as it was before or, when a part of the message
+    /// had been applied, thrown away and [broken](Self::is_broken): nothing may stay in memory that is not stored.
+    pub fn receive(
+        &mut self,
+        session: &mut SyncSession,
+        admitted: Admitted,
+        limits: &Limits,
+    ) -> Result<Received, ReceiveError> {
+        if self.is_broken() {
+            return Err(ReceiveError::Broken);
+        }
+        let message = admitted.message;
+        note_flags(session, &message);
+        let acknowledgement = message.changes.is_empty();
+        let before = self.heads.clone();
+        let received = if acknowledgement { Received::default() } else { self.apply(&message, limits)? };
+        if !acknowledgement {
+            session.state.shared_heads = advanced_heads(&before, &self.heads, &session.state.shared_heads);
+        }
+        self.note_peer(session, message, acknowledgement);
+        Ok(received)
+    }
+
+    /// Takes note of what the peer says of its own copy.
+    fn note_peer(&mut self, session: &mut SyncSession, message: Message, acknowledgement: bool) {
+        let state = &mut session.state;
+        let heads = convert::heads(&message.heads);
+        if heads == self.heads {
+            // Everything that we could have sent is an ancestor of these heads.
+            state.sent_hashes.clear();
+            if acknowledgement {
+                state.last_sent_heads.clone_from(&message.heads);
+            }
+            state.shared_heads.clone_from(&message.heads);
+        } else {
+            let known: Vec<_> = message.heads.iter().filter(|hash| self.has(hash)).copied().collect();
+            if !state.sent_hashes.is_empty() && !known.is_empty() {
+                let lacking: BTreeSet<_> =
+                    self.inner.get_changes_meta(&known).iter().map(|change| change.hash).collect();
+                state.sent_hashes.retain(|hash| lacking.contains(hash));
+            }
+            if known.len() == message.heads.len() {
+                state.shared_heads.clone_from(&message.heads);
+            } else {
+                let all: BTreeSet<_> = state.shared_heads.iter().chain(&known).copied().collect();
+                state.shared_heads = all.into_iter().collect();
+            }
+        }
+        if message.heads.is_empty() {
+            // The peer has lost everything, or never had anything.
+            state.last_sent_heads.clear();
+            state.sent_hashes.clear();
+        }
+        state.their_have = Some(message.have);
+        state.their_need = Some(message.need);
+        state.their_heads = Some(message.heads);
+        session.peer_heads = Some(heads);
+    }
+
+    /// Applies the changes of a message. On error either nothing has happened or the document is thrown away: what was
+    /// applied is not stored, so it must not stay.
+    fn apply(&mut self, message: &Message, limits: &Limits) -> Result<Received, ReceiveError> {
+        let Ok(arrived) = catch_unwind(AssertUnwindSafe(|| self.decode_chunks(message))) else {
+            // Decoding does not touch the document, so it stays good.
+            return Err(ReceiveError::Undecodable);
+        };
+        let Arrived { documents, document_heads, changes, bytes } = arrived?;
+        if documents.is_empty() && changes.is_empty() {
+            return Ok(Received::default());
+        }
+        let before = self.heads.clone();
+        let applied = self.guarded("receive", |inner| apply_all(inner, &documents, changes))?;
+        self.advanced();
+        let outcome = applied.map_err(ReceiveError::from).and_then(|()| {
+            let settled = self.settle(bytes, &document_heads)?;
+            let waiting = self.orphan_bytes();
+            if waiting > limits.orphan_bytes_max {
+                return Err(ReceiveError::TooManyOrphans { actual: waiting, max: limits.orphan_bytes_max });
+            }
+            self.received(&before, settled)
+        });
+        if outcome.is_err() && (self.heads != before || !self.orphans.is_empty()) {
+            self.discard();
+        }
+        outcome
+    }
+
+    /// Splits the chunks of a message and decodes the changes that are not known yet.
+    fn decode_chunks<'a>(&self, message: &'a Message) -> Result<Arrived<'a>, ReceiveError> {
+        let mut arrived = Arrived::default();
+        for part in message.changes.iter() {
+            for chunk in chunk::split(part)? {
+                match chunk.kind {
+                    ChunkKind::Document => {
+                        let heads = chunk.document_heads().ok_or(ChunkError::Truncated)?;
+                        if !heads.iter().all(|hash| self.contains(hash)) {
+                            arrived.documents.push(chunk.bytes);
+                            arrived.document_heads.extend(heads);
+                        }
+                    }
+                    ChunkKind::Change | ChunkKind::CompressedChange => {
+                        let change = chunk.change()?;
+                        let hash = convert::hash(change.hash());
+                        if self.contains(&hash) || self.orphans.contains_key(&hash) || arrived.bytes.contains_key(&hash)
+                        {
+                            continue;
+                        }
+                        refuse_forged_genesis(hash, change.actor_id().to_bytes())?;
+                        arrived.bytes.insert(hash, Bytes::copy_from_slice(chunk.bytes));
+                        arrived.changes.push(change);
+                    }
+                    ChunkKind::Bundle => return Err(ChunkError::Kind(3).into()),
+                }
+            }
+        }
+        Ok(arrived)
+    }
+
+    /// Verifies that everything that came is applied or waits, because Automerge calls a partial load a success.
+    /// Gives the bytes of what is applied now and was not before.
+    fn settle(
+        &mut self,
+        arrived: BTreeMap<ChangeHash, Bytes>,
+        document_heads: &[ChangeHash],
+    ) -> Result<BTreeMap<ChangeHash, Bytes>, ReceiveError> {
+        let mut applied = BTreeMap::new();
+        for (hash, bytes) in std::mem::take(&mut self.orphans).into_iter().chain(arrived) {
+            if self.contains(&hash) {
+                applied.insert(hash, bytes);
+            } else {
+                self.orphans.insert(hash, bytes);
+            }
+        }
+        let mut missing: Vec<ChangeHash> =
+            document_heads.iter().filter(|hash| !self.contains(hash)).copied().collect();
+        missing.extend(self.forget_lost_orphans());
+        if missing.is_empty() { Ok(applied) } else { Err(ReceiveError::Partial { missing: Heads::new(missing) }) }
+    }
+
+    /// Strikes out orphans that Automerge no longer keeps, and lists them.
+    pub(crate) fn forget_lost_orphans(&mut self) -> Vec<ChangeHash> {
+        if self.orphans.is_empty() {
+            return Vec::new();
+        }
+        let waiting: Vec<_> = self.orphans.keys().copied().map(convert::their_hash).collect();
+        let lost: Vec<_> = self.inner.get_missing_deps(&waiting).into_iter().map(convert::hash).collect();
+        lost.into_iter().filter(|hash| self.orphans.remove(hash).is_some()).collect()
+    }
+
+    /// Lists what is new since `before` and finds the chunks to store for it.
+    fn received(
+        &self,
+        before: &Heads,
+        mut arrived: BTreeMap<ChangeHash, Bytes>,
+    ) -> Result<Received, ReceiveError> {
+        let before_theirs = convert::their_heads(before);
+        let mut new_changes = Vec::new();
+        if *before != self.heads {
+            for change in self.inner.get_changes_meta(&before_theirs) {
+                let hash = convert::hash(change.hash);
+                refuse_forged_genesis(hash, change.actor.to_bytes())?;
+                new_changes.push(hash);
+            }
+        }
+        if before.is_empty() && new_changes.len() > 1 {
+            let snapshot = self.save().ok_or(ReceiveError::Panicked)?;
+            return Ok(Received { new_changes, chunks: vec![snapshot], whole: true });
+        }
+        if new_changes.iter().any(|hash| !arrived.contains_key(hash)) {
+            // They came inside a document chunk.
+            let encode = |inner: &Automerge| {
+                let changes = inner.get_changes(&before_theirs).into_iter();
+                changes.map(|mut change| (convert::hash(change.hash()), change.bytes().to_vec().into())).collect()
+            };
+            let encoded: BTreeMap<ChangeHash, Bytes> = self.quietly("encode", encode);
+            for (hash, bytes) in encoded {
+                arrived.entry(hash).or_insert(bytes);
+            }
+        }
+        let chunks: Option<Vec<_>> = new_changes.iter().map(|hash| arrived.remove(hash)).collect();
+        Ok(Received { new_changes, chunks: chunks.ok_or(ReceiveError::Panicked)?, whole: false })
+    }
+}
+
+/// Nobody else may write as the genesis actor: a change of theirs with its first number would keep the real one out.
+fn refuse_forged_genesis(hash: ChangeHash, actor: &[u8]) -> Result<(), ReceiveError> {
+    if actor == genesis::ACTOR && hash != genesis::HASH {
+        return Err(ReceiveError::ForgedGenesis { hash });
+    }
+    Ok(())
+}
+
+fn apply_all(inner: &mut Automerge, documents: &[&[u8]], changes: Vec<Change>) -> Result<(), AutomergeError> {
+    for document in documents {
+        inner.load_incremental(document)?;
+    }
+    inner.apply_changes(changes)
+}
+
+fn note_flags(session: &mut SyncSession, message: &Message) {
+    session.reset_sent = false;
+    let state = &mut session.state;
+    state.in_flight = false;
+    let Some(flags) = message.flags else { return };
+    let mut capabilities = vec![Capability::MessageV2];
+    if flags.contains(MessageFlags::SUPPORTS_SYNC_RESET) {
+        capabilities.push(Capability::SyncReset);
+    }
+    state.their_capabilities = Some(capabilities);
+    if flags.contains(MessageFlags::SYNC_RESET) {
+        state.sent_hashes.clear();
+    }
+    state.peer_read_only = flags.contains(MessageFlags::READ_ONLY);
+}
+
+/// Gives what both have after a message brought changes: the heads that it brought, and those shared before that are
+/// heads still.
+fn advanced_heads(before: &Heads, now: &Heads, shared: &[automerge::ChangeHash]) -> Vec<automerge::ChangeHash> {
+    let before = before.as_slice();
+    let is_shared = |hash: &ChangeHash| !before.contains(hash) || shared.contains(&convert::their_hash(*hash));
+    now.as_slice().iter().filter(|hash| is_shared(hash)).copied().map(convert::their_hash).collect()
+}

@@ -1,0 +1,189 @@
+//! What comes from others, good and bad. Messages are made here by Automerge itself, as a hostile peer would.
+
+use automerge::sync::{ChunkList, Message, MessageVersion};
+use automerge::transaction::{CommitOptions, Transactable};
+use automerge::{ActorId, Automerge, ObjType, ROOT, ReadDoc};
+use bytes::Bytes;
+use comity_crdt::{Document, ReceiveError, Received, SyncSession, admit};
+use comity_model::Limits;
+
+use crate::support::{device, edit, edit_at, entry, set};
+
+/// A message that brings these chunks.
+fn message(chunks: &[Bytes]) -> Vec<u8> {
+    let changes: Vec<Vec<u8>> = chunks.iter().map(|chunk| chunk.to_vec()).collect();
+    Message {
+        heads: Vec::new(),
+        need: Vec::new(),
+        have: Vec::new(),
+        changes: ChunkList::from(changes),
+        flags: None,
+        version: MessageVersion::V1,
+    }
+    .encode()
+}
+
+fn give(document: &mut Document, chunks: &[Bytes], limits: &Limits) -> Result<Received, ReceiveError> {
+    let admitted = admit(&message(chunks), limits).unwrap();
+    document.receive(&mut SyncSession::new(), admitted, limits)
+}
+
+/// Ten changes in a row, each on the one before.
+fn chain() -> (Document, Vec<Bytes>) {
+    let mut document = Document::new();
+    let chunks = (0..10).flat_map(|round| edit(&mut document, 1, &[set("M1/status", round)]).chunks).collect();
+    (document, chunks)
+}
+
+#[test]
+fn a_new_document_is_stored_as_one_snapshot_and_news_as_it_came() {
+    let (source, chunks) = chain();
+    let limits = Limits::default();
+    let mut document = Document::new();
+    let received = give(&mut document, &chunks[..10], &limits).unwrap();
+    assert!(received.whole);
+    assert_eq!((received.new_changes.len(), received.chunks.len()), (10, 1));
+    let received = give(&mut document, &chunks, &limits).unwrap();
+    assert!(!received.whole);
+    assert_eq!(received.chunks, chunks[10..]);
+    assert_eq!(received.new_changes, source.heads().as_slice());
+    let nothing = give(&mut document, &chunks, &limits).unwrap();
+    assert_eq!(nothing, Received::default());
+}
+
+#[test]
+fn a_whole_document_that_meets_another_is_stored_change_by_change() {
+    let (source, chunks) = chain();
+    let mut document = Document::new();
+    let mut stored = edit(&mut document, 2, &[set("M2/status", "good")]).chunks;
+    let received = give(&mut document, &[source.save().unwrap()], &Limits::default()).unwrap();
+    assert!(!received.whole);
+    assert_eq!(received.new_changes.len(), 10, "all but the genesis");
+    assert_eq!(received.chunks, chunks[1..]);
+    stored.extend(received.chunks);
+    assert_eq!(Document::load(None, &stored).unwrap().heads(), document.heads());
+}
+
+#[test]
+fn changes_that_come_too_early_wait() {
+    let (source, chunks) = chain();
+    let limits = Limits::default();
+    let mut document = Document::new();
+    give(&mut document, &chunks[..2], &limits).unwrap();
+    for chunk in chunks[3..].iter().rev() {
+        assert_eq!(give(&mut document, std::slice::from_ref(chunk), &limits).unwrap(), Received::default());
+    }
+    assert!(document.orphan_bytes() > 0);
+    assert!(!document.covers(source.heads()));
+    // Nothing that waits gets into a snapshot: what is stored must stand by itself.
+    assert_eq!(Document::load(Some(&document.save().unwrap()), [b""; 0]).unwrap().heads(), document.heads());
+    let received = give(&mut document, &chunks[2..3], &limits).unwrap();
+    assert_eq!(received.chunks, chunks[2..], "with all that waited, in order");
+    assert_eq!(document.heads(), source.heads());
+    assert_eq!(document.orphan_bytes(), 0);
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let (_, chunks) = chain();
+    let orphans = &chunks[5..7];
+    let mut limits = Limits::default();
+    limits.orphan_bytes_max = orphans.iter().map(Bytes::len).sum();
+    let mut document = Document::new();
+    give(&mut document, &chunks[..2], &limits).unwrap();
+    give(&mut document, orphans, &limits).unwrap();
+    let refused = give(&mut document, &chunks[7..8], &limits);
+    assert!(matches!(refused, Err(ReceiveError::TooManyOrphans { .. })));
+    // What waited inside Automerge cannot be taken out of it again.
+    assert!(document.is_broken());
+    assert!(matches!(give(&mut document, &chunks, &limits), Err(ReceiveError::Broken)));
+    assert!(document.generate(&mut SyncSession::new()).is_none());
+    assert!(document.save().is_none());
+}
+
+/// A copied data folder: one actor, two histories.
+#[test]
+fn two_changes_under_one_number_are_an_error() {
+    let (mut one, chunks) = chain();
+    let mut two = Document::load(None, &chunks).unwrap();
+    edit(&mut one, 1, &[set("M1/status", "good")]);
+    let other = edit(&mut two, 1, &[set("M1/status", "dead")]).chunks;
+    let before = one.heads().clone();
+    let refused = give(&mut one, &other, &Limits::default());
+    assert!(matches!(refused, Err(ReceiveError::Equivocation { actor, seq: 11 }) if actor == device(1)));
+    assert_eq!(*one.heads(), before);
+    assert!(!one.is_broken());
+    assert_eq!(one.entries(None).len(), 1);
+    edit(&mut one, 2, &[set("M1/status", "cracked")]);
+}
+
+#[test]
+fn a_forged_genesis_is_refused() {
+    let mut forger = Automerge::new();
+    forger.set_actor(ActorId::from(b"comity-genesis-1"));
+    let mut transaction = forger.transaction();
+    transaction.put_object(ROOT, "values", ObjType::Map).unwrap();
+    transaction.commit_with(CommitOptions::default().with_time(0));
+    let change = forger.get_last_local_change().unwrap().raw_bytes().to_vec();
+    let limits = Limits::default();
+    for bytes in [change, forger.save()] {
+        let mut document = Document::new();
+        let refused = give(&mut document, &[bytes.into()], &limits);
+        assert!(matches!(refused, Err(ReceiveError::ForgedGenesis { .. })));
+        assert!(document.is_empty());
+    }
+}
+
+#[test]
+fn a_message_with_one_good_and_one_bad_part_leaves_nothing_unstored() {
+    let (source, chunks) = chain();
+    let mut two = Document::load(None, &chunks[..10]).unwrap();
+    let contradiction = edit(&mut two, 1, &[set("M1/status", "dead")]).chunks;
+    let mut document = Document::new();
+    edit(&mut document, 2, &[set("M2/status", "good")]);
+    let refused = give(&mut document, &[source.save().unwrap(), contradiction[0].clone()], &Limits::default());
+    assert!(matches!(refused, Err(ReceiveError::Equivocation { .. })));
+    assert!(document.is_broken() && document.is_empty());
+}
+
+#[test]
+fn a_change_with_a_wrong_checksum_is_refused_by_admission_or_here() {
+    let (_, chunks) = chain();
+    let limits = Limits::default();
+    for at in 0..chunks[1].len() {
+        let mut damaged = chunks[1].to_vec();
+        damaged[at] ^= 1;
+        let mut document = Document::new();
+        let Ok(admitted) = admit(&message(&[chunks[0].clone(), damaged.into()]), &limits) else { continue };
+        let refused = document.receive(&mut SyncSession::new(), admitted, &limits);
+        assert!(refused.is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn nothing_of_a_foreign_key_in_the_values_makes_a_reader_stumble() {
+    let (mut document, _) = chain();
+    let seen = document.heads().clone();
+    let mut other = Automerge::load(&document.save().unwrap()).unwrap();
+    let (_, values) = other.get(ROOT, "values").unwrap().unwrap();
+    let mut transaction = other.transaction();
+    transaction.put(&values, "no slash", 1).unwrap();
+    transaction.put(&values, "/", 1).unwrap();
+    transaction.put(&values, "M9/status ", 1).unwrap();
+    transaction.put_object(&values, "M1/list", ObjType::List).unwrap();
+    let text = transaction.put_object(&values, "M1/comment", ObjType::Text).unwrap();
+    transaction.splice_text(&text, 0, 0, "typed letter by letter").unwrap();
+    transaction.put(&values, "M1/count", automerge::ScalarValue::counter(3)).unwrap();
+    transaction.delete(&values, "M1/status").unwrap();
+    // To make the containers anew hides nothing.
+    transaction.put_object(ROOT, "values", ObjType::Map).unwrap();
+    transaction.commit();
+    give(&mut document, &[other.save().into()], &Limits::default()).unwrap();
+    edit_at(&mut document, 2, &seen, &[set("M1/status", "still there")]);
+    let entries = document.entries(None);
+    assert_eq!(entries.keys().map(ToString::to_string).collect::<Vec<_>>(), ["M1"]);
+    let fields = &document.entry(&entry("M1"), None).unwrap().fields;
+    let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(fields, ["comment=typed letter by letter", "count=3", "status=still there"]);
+    assert_eq!(document.history(&comity_crdt::HistoryFilter::Document).len(), 12);
+}

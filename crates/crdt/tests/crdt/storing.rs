@@ -1,0 +1,93 @@
+//! Documents come back from the store as they went in.
+
+use bytes::Bytes;
+use comity_crdt::{Document, LoadError, admit_document};
+use comity_model::Limits;
+
+use crate::support::{End, edit, edit_at, in_sync, set, settle};
+
+fn three_edits() -> (Document, Vec<Bytes>) {
+    let mut document = Document::new();
+    let mut stored = edit(&mut document, 1, &[set("M1/status", "good")]).chunks;
+    let seen = document.heads().clone();
+    stored.extend(edit(&mut document, 2, &[set("M1/status", "dead")]).chunks);
+    stored.extend(edit_at(&mut document, 1, &seen, &[set("M1/status", "x".repeat(1_000))]).chunks);
+    (document, stored)
+}
+
+#[test]
+fn chunks_in_any_order_and_twice_give_the_document() {
+    let (document, stored) = three_edits();
+    let mut twice: Vec<_> = stored.iter().chain(&stored).cloned().collect();
+    twice.reverse();
+    let loaded = Document::load(None, &twice).unwrap();
+    assert_eq!(loaded.heads(), document.heads());
+    assert_eq!(loaded.entries(None), document.entries(None));
+    assert_eq!(loaded.disagreements(), document.disagreements());
+}
+
+#[test]
+fn a_snapshot_and_the_chunks_since_give_the_document() {
+    let (mut document, mut stored) = three_edits();
+    let snapshot = document.save().unwrap();
+    stored.extend(edit(&mut document, 3, &[set("M2/status", "good")]).chunks);
+    // Chunks that the snapshot covers may still be there: the store removes them after it.
+    let mut loaded = Document::load(Some(&snapshot), &stored).unwrap();
+    assert_eq!(loaded.heads(), document.heads());
+    let again = edit(&mut loaded, 3, &[set("M3/status", "good")]);
+    assert_eq!(loaded.decode_changes(&[again.hash.unwrap()])[0].seq, 2);
+}
+
+#[test]
+fn an_admitted_file_becomes_a_document() {
+    let (document, _) = three_edits();
+    let file = admit_document(&document.save().unwrap(), &Limits::default()).unwrap();
+    assert_eq!(Document::import(&file).unwrap().heads(), document.heads());
+}
+
+#[test]
+fn a_missing_chunk_is_named() {
+    let (document, stored) = three_edits();
+    let missing = Document::load(None, &stored[1..]);
+    assert!(matches!(missing, Err(LoadError::MissingDependencies { missing }) if missing.as_slice().len() == 1));
+    // One on which nothing depends is not noticed here: the store's manifest counts chunks.
+    assert_ne!(Document::load(None, &stored[..3]).unwrap().heads(), document.heads());
+}
+
+#[test]
+fn damaged_bytes_are_an_error_and_never_a_panic() {
+    let (document, stored) = three_edits();
+    for (index, chunk) in stored.iter().enumerate() {
+        for at in 0..chunk.len() {
+            let mut damaged = stored.clone();
+            let mut bytes = chunk.to_vec();
+            bytes[at] ^= 0x10;
+            damaged[index] = bytes.into();
+            let loaded = Document::load(None, &damaged);
+            assert!(matches!(loaded, Err(LoadError::Change { .. })), "chunk {index} byte {at}");
+        }
+    }
+    let snapshot = document.save().unwrap();
+    for at in 0..snapshot.len() {
+        let mut damaged = snapshot.to_vec();
+        damaged[at] ^= 0x10;
+        assert!(Document::load(Some(&damaged), [b""; 0]).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn what_a_device_stored_while_synchronising_is_the_document() {
+    let (mut a, mut b) = (End::default(), End::default());
+    a.edit(1, &[set("M1/status", "good")]);
+    a.edit(1, &[set("M2/status", "good")]);
+    settle(&mut a, &mut b);
+    b.edit(2, &[set("M1/status", "dead")]);
+    a.edit(1, &[set("M1/status", "cracked")]);
+    settle(&mut a, &mut b);
+    in_sync(&a, &b);
+    assert_eq!(Document::load(None, &a.stored).unwrap().heads(), a.document.heads());
+    // The other received it whole at first.
+    let loaded = Document::load(Some(&b.stored[0]), &b.stored[1..]).unwrap();
+    assert_eq!(loaded.heads(), b.document.heads());
+    assert_eq!(loaded.entries(None), b.document.entries(None));
+}

@@ -1,0 +1,135 @@
+//! The state of one link.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use comity_model::{DocumentId, Limits, PeerId, StorageId};
+use comity_wire::Message;
+
+/// Who is at the other end of a link, and how this node treats it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// What it calls itself.
+    pub id: PeerId,
+    /// Its storage, when it keeps things for longer than this connection.
+    pub storage: Option<StorageId>,
+    /// Whether the heads it advertises are on its disk.
+    pub durable: bool,
+    /// Whether this node tells it of every document that it wants. A device announces to its relay; a relay does not
+    /// announce to devices.
+    pub announce: bool,
+}
+
+/// One open link. It is *pulled*: messages are made when it can take them, never queued up, so a slow peer costs
+/// nobody memory and gets the newest news when it comes back.
+pub(crate) struct Link {
+    pub peer: Peer,
+    /// Documents that this peer and this node both know the other has open.
+    pub open: BTreeSet<DocumentId>,
+    /// Documents that have news for it.
+    pub news: BTreeSet<DocumentId>,
+    /// Short answers and ephemerals, in order. Bounded by the link's queue limit.
+    pub outbox: VecDeque<Message>,
+    /// Messages handed over and not reported as written.
+    in_flight_messages: usize,
+    in_flight_bytes: usize,
+    tokens: TokenBucket,
+}
+
+impl Link {
+    pub fn new(peer: Peer, limits: &Limits, now: Duration) -> Self {
+        Self {
+            peer,
+            open: BTreeSet::new(),
+            news: BTreeSet::new(),
+            outbox: VecDeque::new(),
+            in_flight_messages: 0,
+            in_flight_bytes: 0,
+            tokens: TokenBucket::new(limits, now),
+        }
+    }
+
+    /// Whether another message may be handed over. One message may always be on its way, however large.
+    pub fn can_take(&self, limits: &Limits) -> bool {
+        self.in_flight_messages == 0
+            || (self.in_flight_messages < limits.link_queue_messages_max
+                && self.in_flight_bytes < limits.link_queue_bytes_max)
+    }
+
+    pub fn handed_over(&mut self, bytes: usize) {
+        self.in_flight_messages += 1;
+        self.in_flight_bytes += bytes;
+    }
+
+    pub fn written(&mut self, messages: usize, bytes: usize) {
+        self.in_flight_messages = self.in_flight_messages.saturating_sub(messages);
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
+    }
+
+    pub fn has_work(&self) -> bool {
+        !self.outbox.is_empty() || !self.news.is_empty()
+    }
+
+    /// Takes one ephemeral out of the peer's allowance; false when it has used it up.
+    pub fn may_send_ephemeral(&mut self, limits: &Limits, now: Duration) -> bool {
+        self.tokens.take(limits, now)
+    }
+}
+
+/// An allowance that fills at a steady rate up to a burst. Counted in thousandths, so that no rounding is lost.
+struct TokenBucket {
+    thousandths: u64,
+    filled_at: Duration,
+}
+
+impl TokenBucket {
+    fn new(limits: &Limits, now: Duration) -> Self {
+        Self { thousandths: u64::from(limits.ephemeral_burst) * 1_000, filled_at: now }
+    }
+
+    fn take(&mut self, limits: &Limits, now: Duration) -> bool {
+        let elapsed_ms = u64::try_from(now.saturating_sub(self.filled_at).as_millis()).unwrap_or(u64::MAX);
+        let filled = elapsed_ms.saturating_mul(u64::from(limits.ephemeral_per_second));
+        let full = u64::from(limits.ephemeral_burst) * 1_000;
+        if filled > 0 {
+            self.thousandths = self.thousandths.saturating_add(filled).min(full);
+            self.filled_at = now;
+        }
+        let enough = self.thousandths >= 1_000;
+        if enough {
+            self.thousandths -= 1_000;
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_ephemerals_passes_and_the_next_one_waits_for_the_rate() {
+        let limits = Limits::default();
+        let mut bucket = TokenBucket::new(&limits, Duration::ZERO);
+        let passed = (0..150).filter(|_| bucket.take(&limits, Duration::ZERO)).count();
+        assert_eq!(passed, 100);
+        let passed = (0..150).filter(|_| bucket.take(&limits, Duration::from_secs(1))).count();
+        assert_eq!(passed, 50);
+    }
+
+    #[test]
+    fn a_link_takes_one_message_of_any_size_and_then_waits() {
+        let limits = Limits::default();
+        let peer = Peer { id: PeerId::new("p").unwrap(), storage: None, durable: false, announce: false };
+        let mut link = Link::new(peer, &limits, Duration::ZERO);
+        assert!(link.can_take(&limits));
+        link.handed_over(limits.link_queue_bytes_max);
+        assert!(!link.can_take(&limits), "the bytes are at their limit");
+        link.written(1, limits.link_queue_bytes_max);
+        for _ in 0..limits.link_queue_messages_max {
+            assert!(link.can_take(&limits));
+            link.handed_over(1);
+        }
+        assert!(!link.can_take(&limits), "the messages are at their limit");
+    }
+}

@@ -1,0 +1,83 @@
+//! What stays in memory: memory follows the active set, not the total.
+
+use comity_model::{DocumentId, Instant, LinkId};
+
+use crate::engine::Engine;
+use crate::slot::Content;
+
+impl Engine {
+    /// Lets go of documents that nobody has used for a while, or of the longest unused ones when there are too many.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let deadline = now.monotonic.checked_sub(self.config.limits.idle_after);
+        let mut passed_over = Vec::new();
+        while let Some((used_at, document)) = self.in_memory.first().copied() {
+            let is_idle = deadline.is_some_and(|deadline| used_at <= deadline);
+            let too_many = self.in_memory.len() + passed_over.len() > self.config.limits.documents_loaded_max;
+            if !is_idle && !too_many {
+                break;
+            }
+            self.in_memory.pop_first();
+            if !self.evict(document) {
+                passed_over.push((used_at, document));
+            }
+        }
+        self.in_memory.extend(passed_over);
+    }
+
+    /// Lets go of a document's content. What its peers are known to have stays with the slot while they are connected.
+    fn evict(&mut self, document: DocumentId) -> bool {
+        let Some(slot) = self.slots.get_mut(&document) else { return true };
+        let is_quiet = matches!(slot.content, Content::Ready(_))
+            && slot.is_saved()
+            && slot.waiting.is_empty()
+            && slot.held.is_empty()
+            && !slot.reload;
+        if !is_quiet {
+            return false;
+        }
+        self.keep_sessions(document);
+        let slot = self.slots.get_mut(&document).expect("it was there a moment ago");
+        slot.content = Content::Cold;
+        if slot.peers.is_empty() {
+            // They are in the store, and come back with the document.
+            slot.kept.clear();
+        }
+        if slot.is_forgettable() {
+            self.slots.remove(&document);
+        }
+        true
+    }
+
+    /// Lets go at once of a document that turned out to be empty: a peer that asks for a hundred thousand documents
+    /// that nobody has must not fill the memory with empty ones.
+    pub(crate) fn drop_if_empty(&mut self, document: DocumentId) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        let Content::Ready(content) = &slot.content else { return };
+        if !content.is_empty() || slot.wanted || !slot.is_saved() || !slot.waiting.is_empty() || slot.reload {
+            return;
+        }
+        self.in_memory.remove(&(slot.used_at, document));
+        slot.content = Content::Cold;
+        if slot.is_forgettable() {
+            self.slots.remove(&document);
+        }
+    }
+
+    /// Writes down the sessions of a document's peers.
+    fn keep_sessions(&mut self, document: DocumentId) {
+        let Some(slot) = self.slots.get(&document) else { return };
+        let links: Vec<LinkId> = slot.peers.keys().copied().collect();
+        for link in links {
+            let storage = self.links.get(&link).and_then(|state| state.peer.storage.clone());
+            self.keep_session(&document, link, storage.as_ref());
+        }
+    }
+
+    /// Writes down all sessions: the node is about to stop.
+    pub(crate) fn stop(&mut self) {
+        let documents: Vec<DocumentId> = self.slots.keys().copied().collect();
+        for document in documents {
+            self.keep_sessions(document);
+        }
+    }
+}

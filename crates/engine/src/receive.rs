@@ -1,0 +1,161 @@
+//! Messages from peers.
+
+use bytes::Bytes;
+use comity_access::{Verdict, Who};
+use comity_crdt::{Received, admit};
+use comity_model::{DocumentId, Instant, LinkId};
+use comity_wire::Message;
+
+use crate::slot::{Content, SyncMessage, Waiting};
+use crate::{CloseReason, Effect, Engine, Event, Origin};
+
+impl Engine {
+    pub(crate) fn received(&mut self, now: Instant, link: LinkId, message: Message) {
+        let Some(state) = self.links.get(&link) else { return };
+        let is_relayed = matches!(message, Message::Ephemeral { .. });
+        if let Some(claimed) = message.sender().filter(|sender| !is_relayed && **sender != state.peer.id) {
+            let claimed = claimed.clone();
+            return self.close(link, CloseReason::ForgedSender { claimed });
+        }
+        match message {
+            Message::Request { document, data, .. } => self.sync_bytes(now, link, document, true, data),
+            Message::Sync { document, data, .. } => self.sync_bytes(now, link, document, false, data),
+            Message::DocUnavailable { document, .. } => {
+                // Not answered and not final: when the peer gets the document, it synchronises by itself.
+                self.notify(Event::Unavailable { document, link });
+            }
+            Message::Ephemeral { sender, document, session, count, data, .. } => {
+                self.ephemeral(now, link, document, sender, session, count, data);
+            }
+            Message::Error { message, .. } => {
+                let message = message.chars().take(200).collect();
+                self.notify(Event::PeerError { link, message });
+            }
+            Message::Join { .. } => self.close(link, CloseReason::OutOfPlace { what: "join" }),
+            Message::Peer { .. } => self.close(link, CloseReason::OutOfPlace { what: "peer" }),
+            // Gossip about third parties' heads is not kept: standing comes from a peer's own sync messages.
+            Message::RemoteSubscriptionChange { .. } | Message::RemoteHeadsChanged { .. } => {}
+            // The driver closes the connection; the engine hears of it by `LinkDown`.
+            Message::Leave { .. } => {}
+            _ => {}
+        }
+    }
+
+    /// Admits the bytes of a sync message. Admission comes before anything else, so that hostile bytes cost neither a
+    /// load nor a place in a queue.
+    fn sync_bytes(&mut self, now: Instant, link: LinkId, document: DocumentId, is_request: bool, bytes: Bytes) {
+        let Some(state) = self.links.get(&link) else { return };
+        let who = Who::Peer { id: &state.peer.id, storage: state.peer.storage.as_ref() };
+        if let Verdict::Denied { reason } = self.config.rulebook.may_read(&who, &document) {
+            return self.close(link, CloseReason::Denied { reason });
+        }
+        let admitted = match admit(&bytes, &self.config.limits) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refuse(link, document, refusal.to_string(), bytes),
+        };
+        if admitted.has_changes()
+            && let Verdict::Denied { reason } = self.config.rulebook.may_write(&who, &document)
+        {
+            return self.close(link, CloseReason::Denied { reason });
+        }
+        let limit = self.config.limits.documents_per_link_max;
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if !state.open.contains(&document) && state.open.len() >= limit {
+            return self.close(link, CloseReason::TooMany { what: "documents", limit });
+        }
+        state.open.insert(document);
+        self.touch(now, document);
+        let message = SyncMessage { link, is_request, admitted, bytes };
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        slot.peers.entry(link).or_default().has_spoken = true;
+        match &slot.content {
+            Content::Ready(_) if !slot.reload => self.apply(now, document, message),
+            Content::Failed { failure, .. } => {
+                let failure = failure.message.clone();
+                self.report_failure(link, &failure);
+            }
+            _ => {
+                let limit = self.config.limits.waiting_inputs_max;
+                if slot.wait(Waiting::Message(Box::new(message)), &self.config.limits).is_err() {
+                    return self.close(link, CloseReason::TooMany { what: "messages for one document", limit });
+                }
+                self.start_load(document);
+            }
+        }
+    }
+
+    /// Applies an admitted message to a document in memory.
+    pub(crate) fn apply(&mut self, now: Instant, document: DocumentId, message: SyncMessage) {
+        let SyncMessage { link, is_request, admitted, bytes } = message;
+        let Some(state) = self.links.get(&link) else { return };
+        let storage = state.peer.storage.clone();
+        let announce = state.peer.announce;
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        Self::ensure_session(slot, link, storage.as_ref());
+        let Content::Ready(content) = &mut slot.content else { return };
+        let Some(peer) = slot.peers.get_mut(&link) else { return };
+        let session = peer.session.as_mut().expect("opened above, since the document is in memory");
+
+        let has_changes = admitted.has_changes();
+        let before = content.heads().clone();
+        let received = content.receive(session, admitted, &self.config.limits);
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => {
+                // The document in memory can no longer be trusted; the one in the store can.
+                peer.session = None;
+                slot.reload = true;
+                self.refuse(link, document, error.to_string(), bytes);
+                return self.reload_if_saved(document);
+            }
+        };
+        let is_empty = content.is_empty();
+        let in_step = session.peer_heads().is_some_and(|heads| heads == content.heads());
+        let told = in_step && announce && peer.in_step_at.as_ref() != Some(content.heads());
+        if told {
+            peer.in_step_at = Some(content.heads().clone());
+        }
+        if announce {
+            self.restand.insert(document);
+        }
+        let Received { new_changes, chunks, whole } = received;
+        if !chunks.is_empty() {
+            self.append_received(document, chunks, whole);
+            self.spread(document, Some(link));
+            self.announce_change(now, document, Origin::Link(link), before, &new_changes);
+        }
+        if told {
+            self.notify(Event::InStep { document, link });
+        }
+        let slot = self.slots.get_mut(&document).expect("it was there a moment ago");
+        if has_changes && let Some(peer) = slot.peers.get_mut(&link) {
+            // Known or new, what this peer brought may be on its way to the disk: say nothing of it before it is there.
+            peer.hold_until = slot.appended;
+        }
+        if is_request && is_empty {
+            let target = self.links[&link].peer.id.clone();
+            let sender = self.config.peer.clone();
+            self.say(link, Message::DocUnavailable { sender, target, document });
+            return self.drop_if_empty(document);
+        }
+        if let Some(state) = self.links.get_mut(&link) {
+            state.news.insert(document);
+            self.busy.insert(link);
+        }
+    }
+
+    /// Keeps refused bytes as evidence and closes the link they came by.
+    fn refuse(&mut self, link: LinkId, document: DocumentId, reason: String, bytes: Bytes) {
+        let Some(state) = self.links.get(&link) else { return };
+        let peer = state.peer.id.clone();
+        let bytes = bytes.slice(..bytes.len().min(self.config.limits.evidence_bytes_max));
+        self.effects.push(Effect::Quarantine { peer, document, reason: reason.clone(), bytes });
+        self.close(link, CloseReason::RefusedBytes { document, reason });
+    }
+
+    /// Closes a link. The driver answers with `LinkDown`; until then, nothing more is taken from it or sent to it.
+    pub(crate) fn close(&mut self, link: LinkId, reason: CloseReason) {
+        self.link_down(link);
+        self.effects.push(Effect::Close { link, reason });
+    }
+}

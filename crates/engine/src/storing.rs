@@ -1,0 +1,239 @@
+//! What goes to the store and what comes back.
+
+use bytes::Bytes;
+use comity_crdt::Document;
+use comity_model::{DocumentId, Instant, Limits, LinkId};
+use comity_wire::Message;
+
+use crate::engine::Stored;
+use crate::slot::{Content, Waiting, short};
+use crate::{Effect, Engine, Event, Failure, FailureKind, Loaded, RefusedEdit, Ticket, Token};
+
+impl Engine {
+    /// Asks for chunks of a local edit to be made durable.
+    pub(crate) fn append(&mut self, document: DocumentId, chunks: Vec<Bytes>, token: Option<Token>) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        let Content::Ready(content) = &slot.content else { return };
+        let heads = content.heads().clone();
+        slot.change_bytes += chunks.iter().map(Bytes::len).sum::<usize>();
+        slot.appended += 1;
+        let up_to = slot.appended;
+        let ticket = self.ticket(Stored { document, up_to, token, is_replacement: false });
+        self.effects.push(Effect::Append { ticket, document, chunks, heads });
+    }
+
+    /// Asks for what a peer brought to be made durable. A whole document becomes a snapshot at once.
+    pub(crate) fn append_received(&mut self, document: DocumentId, mut chunks: Vec<Bytes>, whole: bool) {
+        if whole && chunks.len() == 1 {
+            let snapshot = chunks.pop().expect("there is one");
+            self.replace(document, snapshot);
+        } else {
+            self.append(document, chunks, None);
+        }
+    }
+
+    fn replace(&mut self, document: DocumentId, snapshot: Bytes) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        let Content::Ready(content) = &slot.content else { return };
+        let heads = content.heads().clone();
+        slot.change_bytes = 0;
+        slot.snapshot_bytes = snapshot.len();
+        slot.compacting = true;
+        slot.appended += 1;
+        let up_to = slot.appended;
+        let ticket = self.ticket(Stored { document, up_to, token: None, is_replacement: true });
+        self.effects.push(Effect::Replace { ticket, document, snapshot, heads });
+    }
+
+    fn ticket(&mut self, stored: Stored) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.tickets.insert(ticket, stored);
+        ticket
+    }
+
+    pub(crate) fn stored(&mut self, ticket: Ticket, result: Result<(), Failure>) {
+        let Some(stored) = self.tickets.remove(&ticket) else { return };
+        let document = stored.document;
+        if let Some(token) = stored.token {
+            self.notify(Event::Saved { token, document, result: result.clone() });
+        }
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        if let Err(failure) = result {
+            return self.fail(document, failure);
+        }
+        slot.durable = slot.durable.max(stored.up_to);
+        if stored.is_replacement {
+            slot.compacting = false;
+        }
+        let held = std::mem::take(&mut slot.held);
+        for link in held {
+            if let Some(state) = self.links.get_mut(&link) {
+                state.news.insert(document);
+                self.busy.insert(link);
+            }
+        }
+        if self.slots[&document].wanted {
+            self.restand.insert(document);
+        }
+        self.reload_if_saved(document);
+        self.compact_if_grown(document);
+    }
+
+    /// Writes a snapshot once the changes outgrow the last one, so that loading stays cheap and the cost of rewriting
+    /// is spread over as many bytes of changes.
+    fn compact_if_grown(&mut self, document: DocumentId) {
+        let floor = self.config.limits.compaction_bytes_min;
+        let Some(slot) = self.slots.get(&document) else { return };
+        let Content::Ready(content) = &slot.content else { return };
+        let has_outgrown = slot.change_bytes > floor.max(slot.snapshot_bytes);
+        if has_outgrown
+            && !slot.compacting
+            && !slot.reload
+            && let Some(snapshot) = content.save()
+        {
+            self.replace(document, snapshot);
+        }
+    }
+
+    /// Makes a document read-only: its store failed. What is in memory can still be read.
+    pub(crate) fn fail(&mut self, document: DocumentId, failure: Failure) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        if matches!(slot.content, Content::Failed { .. }) {
+            return;
+        }
+        self.in_memory.remove(&(slot.used_at, document));
+        let content = std::mem::replace(&mut slot.content, Content::Cold);
+        let kept = match content {
+            Content::Ready(document) => Some(document),
+            _ => None,
+        };
+        slot.content = Content::Failed { document: kept, failure: failure.clone() };
+        let links: Vec<LinkId> = slot.peers.keys().copied().collect();
+        let mut waiting = Vec::new();
+        while let Some(one) = slot.next_waiting() {
+            waiting.push(one);
+        }
+        for one in waiting {
+            match one {
+                Waiting::Message(_) => {}
+                Waiting::Edit(edit) => {
+                    let result = Err(RefusedEdit::Store(failure.clone()));
+                    self.notify(Event::Edited { token: edit.token, document, result });
+                }
+                Waiting::Fetch(token) => {
+                    self.notify(Event::Fetched { token, document, result: Err(failure.clone()) });
+                }
+            }
+        }
+        for link in links {
+            self.report_failure(link, &failure.message);
+        }
+        self.notify(Event::Failed { document, failure });
+    }
+
+    /// Tells a peer that our store is in trouble. `doc-unavailable` would be a lie: the document exists.
+    pub(crate) fn report_failure(&mut self, link: LinkId, message: &str) {
+        let Some(state) = self.links.get(&link) else { return };
+        let target = state.peer.id.clone();
+        let sender = self.config.peer.clone();
+        let message = format!("the store of {sender} failed; your changes are not saved there: {message}");
+        self.say(link, Message::Error { sender: Some(sender), target: Some(target), message });
+    }
+
+    /// Asks the store for a document that is not in memory.
+    pub(crate) fn start_load(&mut self, document: DocumentId) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        if matches!(slot.content, Content::Cold) {
+            slot.content = Content::Loading;
+            self.loads += 1;
+            self.effects.push(Effect::Load { document });
+        }
+    }
+
+    /// Reads a broken document again, once everything that was asked of it is on disk.
+    pub(crate) fn reload_if_saved(&mut self, document: DocumentId) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        if slot.reload && slot.is_saved() && matches!(slot.content, Content::Ready(_)) {
+            self.in_memory.remove(&(slot.used_at, document));
+            slot.reload = false;
+            slot.content = Content::Cold;
+            // Sessions speak of a document that is thrown away: the peers start over.
+            for peer in slot.peers.values_mut() {
+                peer.session = None;
+            }
+            let links: Vec<LinkId> = slot.peers.keys().copied().collect();
+            slot.pulling.extend(links);
+            self.start_load(document);
+        }
+    }
+
+    pub(crate) fn loaded(&mut self, now: Instant, document: DocumentId, result: Result<Option<Loaded>, Failure>) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        if !matches!(slot.content, Content::Loading) {
+            return;
+        }
+        self.loads = self.loads.saturating_sub(1);
+        if self.loads < self.config.limits.loads_max {
+            self.busy.extend(std::mem::take(&mut self.starved));
+        }
+        let loaded = match result {
+            Ok(loaded) => loaded.unwrap_or_default(),
+            Err(failure) => return self.fail(document, failure),
+        };
+        match Document::load(loaded.snapshot.as_deref(), &loaded.changes) {
+            Ok(content) => slot.content = Content::Ready(Box::new(content)),
+            Err(error) => {
+                let message = format!(
+                    "document {} cannot be read from the store: {error}; run `comity store verify`",
+                    short(&document)
+                );
+                return self.fail(document, Failure { kind: FailureKind::Damaged, message });
+            }
+        }
+        slot.snapshot_bytes = loaded.snapshot.as_ref().map_or(0, Bytes::len);
+        slot.change_bytes = loaded.changes.iter().map(Bytes::len).sum();
+        slot.kept.extend(loaded.sessions);
+        self.in_memory.remove(&(slot.used_at, document));
+        slot.used_at = now.monotonic;
+        self.in_memory.insert((now.monotonic, document));
+        for link in std::mem::take(&mut slot.pulling) {
+            if let Some(state) = self.links.get_mut(&link) {
+                state.news.insert(document);
+                self.busy.insert(link);
+            }
+        }
+        if slot.wanted {
+            self.restand.insert(document);
+        }
+        self.run_waiting(now, document);
+        self.compact_if_grown(document);
+        self.drop_if_empty(document);
+    }
+
+    fn run_waiting(&mut self, now: Instant, document: DocumentId) {
+        while let Some(slot) = self.slots.get_mut(&document) {
+            if !matches!(slot.content, Content::Ready(_)) || slot.reload {
+                return;
+            }
+            match slot.next_waiting() {
+                Some(Waiting::Message(message)) => self.apply(now, document, *message),
+                Some(Waiting::Edit(edit)) => self.edit_ready(now, edit),
+                Some(Waiting::Fetch(token)) => self.notify(Event::Fetched { token, document, result: Ok(()) }),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Says that too much waits for a document to load.
+pub(crate) fn too_busy(document: &DocumentId, limits: &Limits) -> Failure {
+    Failure {
+        kind: FailureKind::Io,
+        message: format!(
+            "{} requests already wait for document {} to load; try again",
+            limits.waiting_inputs_max,
+            short(document)
+        ),
+    }
+}

@@ -1,0 +1,83 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use comity_net::pump::{CloseReason, Keepalive, Outgoing};
+use comity_net::{Frame, pair};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncReadExt;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{CALM, accepted, start};
+
+const QUICK: Keepalive = Keepalive { ping_interval: Duration::from_millis(20), dead_after: Duration::from_millis(150) };
+
+#[tokio::test]
+async fn a_half_open_peer_is_found() {
+    let (theirs, ours, _) = accepted(1 << 20).await;
+    // The socket stays open and takes our pings, but nobody answers.
+    let _silent = theirs.into_inner();
+    let began = Instant::now();
+    let running = start(ours, QUICK, 8, vec![]);
+    let closed = running.task.await.unwrap();
+    assert!(matches!(closed.reason, CloseReason::Silent(_)), "{closed:?}");
+    assert!(began.elapsed() >= QUICK.dead_after && began.elapsed() < QUICK.dead_after * 10);
+}
+
+#[tokio::test]
+async fn an_idle_peer_that_answers_pings_lives_on() {
+    let (mut theirs, ours, _) = accepted(1 << 20).await;
+    let running = start(ours, QUICK, 8, vec![]);
+    // Twenty pings take 400 ms, far longer than a dead peer would have had.
+    for _ in 0..20 {
+        assert!(matches!(theirs.next().await.unwrap().unwrap(), Message::Ping(_)));
+    }
+    running.outbound.send(Outgoing::Message(Bytes::from_static(b"still here"))).await.unwrap();
+    while !theirs.next().await.unwrap().unwrap().is_binary() {}
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_slowly_is_not_taken_for_dead() {
+    let (theirs, ours, _) = accepted(1 << 20).await;
+    let megabytes = Bytes::from(vec![7; 24 << 20]);
+    let keepalive = Keepalive { ping_interval: Duration::from_millis(50), dead_after: Duration::from_millis(500) };
+    let running = start(ours, keepalive, 8, vec![Outgoing::Message(megabytes)]);
+    let mut stream = theirs.into_inner();
+    // It never sends a byte; it only takes some now and then, for several times as long as a dead peer would have.
+    let began = Instant::now();
+    let mut taken = 0;
+    let mut buffer = vec![0; 1 << 20];
+    while began.elapsed() < keepalive.dead_after * 3 {
+        taken += stream.read(&mut buffer).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    assert!(taken < 24 << 20, "the message must outlast the test");
+    assert!(!running.task.is_finished());
+}
+
+#[tokio::test]
+async fn the_time_in_which_we_do_not_read_is_not_the_peers_silence() {
+    let (mut theirs, ours, _) = accepted(1 << 20).await;
+    let mut running = start(ours, QUICK, 1, vec![]);
+    for number in 0..3u8 {
+        theirs.send(Message::binary(vec![number])).await.unwrap();
+    }
+    // One message waits in the queue, the next blocks the pump: it does not read, so it hears no pong either.
+    tokio::time::sleep(QUICK.dead_after * 3).await;
+    for number in 0..3u8 {
+        assert_eq!(running.inbound.recv().await.unwrap(), [number][..]);
+    }
+    assert!(!running.task.is_finished());
+}
+
+#[tokio::test]
+async fn our_ping_is_answered_and_theirs_too() {
+    let (mut theirs, ours, _) = accepted(1 << 20).await;
+    let _running = start(ours, CALM, 8, vec![]);
+    theirs.send(Message::Ping("are you there".into())).await.unwrap();
+    assert_eq!(theirs.next().await.unwrap().unwrap(), Message::Pong("are you there".into()));
+
+    let (mut one, mut two) = pair(4);
+    one.send(Frame::Ping(Bytes::from_static(b"x"))).await.unwrap();
+    assert!(matches!(two.receive().await, Some(Ok(Frame::Ping(_)))));
+    assert_eq!(one.receive().await.unwrap().unwrap(), Frame::Pong(Bytes::from_static(b"x")));
+}

@@ -1,0 +1,453 @@
+//! A document, for applications.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use comity_crdt::{Entry, HistoryFilter, HistoryItem, Register};
+use comity_engine::{Edit, Event, RefusedEdit, Standing, Token};
+use comity_model::{
+    ActKind, ChangeHash, DocumentId, EntryId, FieldName, Heads, KindName, KindSchema, RegisterKey, SpaceId, Value,
+    Write,
+};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::shard::{Prepare, Request};
+use crate::{Node, NodeError, NodeEvent};
+
+/// What a new document is.
+#[derive(Clone, Debug)]
+pub struct NewDocument {
+    /// Its kind.
+    pub kind: KindName,
+    /// Its title, for people.
+    pub title: String,
+    /// The space it belongs to.
+    pub space: Option<SpaceId>,
+    /// What it is about, if that is unique in its space: two devices that create a document of the same kind and key
+    /// while offline create one and the same document. Needs a space.
+    pub natural_key: Option<String>,
+}
+
+impl NewDocument {
+    /// Describes a document without a space.
+    pub fn new(kind: KindName, title: impl Into<String>) -> Self {
+        Self { kind, title: title.into(), space: None, natural_key: None }
+    }
+
+    /// Puts it into a space.
+    pub fn in_space(mut self, space: SpaceId) -> Self {
+        self.space = Some(space);
+        self
+    }
+
+    /// Gives it a natural key.
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.natural_key = Some(key.into());
+        self
+    }
+}
+
+/// A handle on one document of a node. Cheap to clone.
+///
+/// The document itself lives on a thread of the node; reading and editing go there and back.
+#[derive(Clone)]
+pub struct Document {
+    node: Node,
+    id: DocumentId,
+}
+
+/// A document as it can be read: on the node's thread, within [`Document::read`].
+pub struct View<'a> {
+    document: &'a comity_crdt::Document,
+    standing: Standing,
+}
+
+impl View<'_> {
+    /// Gives the heads: what an edit made after looking at this view is based on.
+    pub fn heads(&self) -> Heads {
+        self.document.heads().clone()
+    }
+
+    /// Whether nothing is known of the document on this device.
+    pub fn is_empty(&self) -> bool {
+        self.document.is_empty()
+    }
+
+    /// Whether Comity made it; documents of other applications are synchronised, but not shown as entries.
+    pub fn is_comity(&self) -> bool {
+        self.document.is_comity()
+    }
+
+    /// Gives its kind.
+    pub fn kind(&self) -> Option<KindName> {
+        self.document.kind()
+    }
+
+    /// Gives its title.
+    pub fn title(&self) -> Option<String> {
+        self.document.title()
+    }
+
+    /// Gives one of the registers about the document: `kind`, `space`, `schema`, `key`, `title`.
+    pub fn about(&self, name: &str) -> Option<Value> {
+        self.document.about(name)
+    }
+
+    /// Gives all entries, deleted ones included, by id.
+    pub fn entries(&self) -> BTreeMap<EntryId, Entry> {
+        self.document.entries(None)
+    }
+
+    /// Gives one entry.
+    pub fn entry(&self, id: &EntryId) -> Option<Entry> {
+        self.document.entry(id, None)
+    }
+
+    /// Gives a register with every value that stands in it.
+    pub fn register(&self, key: &RegisterKey) -> Option<Register> {
+        self.document.register(key, None)
+    }
+
+    /// Gives the registers in which different values stand that did not know of each other.
+    pub fn disagreements(&self) -> Vec<(RegisterKey, Register)> {
+        self.document.disagreements()
+    }
+
+    /// Gives the changes of the document, of an entry, or of a field, the oldest first.
+    pub fn history(&self, filter: &HistoryFilter) -> Vec<HistoryItem> {
+        self.document.history(filter)
+    }
+
+    /// Gives how far others are behind.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Gives the document as the pure crates know it.
+    pub fn document(&self) -> &comity_crdt::Document {
+        self.document
+    }
+}
+
+/// Collects the writes of one edit. All of them become one change, or none.
+pub struct Editor<'a> {
+    document: &'a comity_crdt::Document,
+    schema: Option<&'a KindSchema>,
+    writes: Vec<Write>,
+    kind: ActKind,
+}
+
+impl Editor<'_> {
+    /// Gives an entry as it stands before the edit.
+    pub fn entry(&self, id: &EntryId) -> Option<Entry> {
+        self.document.entry(id, None)
+    }
+
+    /// Gives the document as it stands before the edit.
+    pub fn document(&self) -> &comity_crdt::Document {
+        self.document
+    }
+
+    /// Gives the schema of the document's kind.
+    pub fn schema(&self) -> Option<&KindSchema> {
+        self.schema
+    }
+
+    /// Sets a field of an entry.
+    ///
+    /// # Errors
+    /// When the entry or field cannot be named so, or the value does not fit the schema.
+    pub fn set(&mut self, entry: &str, field: &str, value: impl Into<Value>) -> Result<(), NodeError> {
+        self.set_register(RegisterKey::new(EntryId::new(entry)?, FieldName::new(field)?), value.into())
+    }
+
+    /// Sets a register.
+    ///
+    /// # Errors
+    /// When the value does not fit the schema.
+    pub fn set_register(&mut self, key: RegisterKey, value: Value) -> Result<(), NodeError> {
+        if let Some(schema) = self.schema {
+            schema.check_value(&key.field, &value)?;
+        }
+        self.writes.push(Write::Set { key, value });
+        Ok(())
+    }
+
+    /// Marks an entry deleted. Its values stay, and it can be restored.
+    ///
+    /// # Errors
+    /// When there is no such entry, so that a mistyped id is noticed.
+    pub fn delete(&mut self, entry: &str) -> Result<(), NodeError> {
+        let entry = self.existing(entry)?;
+        self.writes.push(Write::Delete { entry });
+        Ok(())
+    }
+
+    /// Marks a deleted entry live again.
+    ///
+    /// # Errors
+    /// When there is no such entry.
+    pub fn restore(&mut self, entry: &str) -> Result<(), NodeError> {
+        let entry = self.existing(entry)?;
+        self.writes.push(Write::Restore { entry });
+        Ok(())
+    }
+
+    /// Appends a remark.
+    pub fn remark(&mut self, text: impl Into<String>) -> Result<(), NodeError> {
+        let id = crate::identity::random::<12>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.writes.push(Write::Remark { id, text: text.into() });
+        Ok(())
+    }
+
+    /// Sets one of the registers about the document.
+    pub fn about(&mut self, name: &str, value: impl Into<Value>) {
+        self.writes.push(Write::About { name: name.to_owned(), value: value.into() });
+    }
+
+    /// Says what sort of act the edit is; a plain edit unless told.
+    pub fn act(&mut self, kind: ActKind) {
+        self.kind = kind;
+    }
+
+    fn existing(&self, entry: &str) -> Result<EntryId, NodeError> {
+        let entry = EntryId::new(entry)?;
+        match self.document.entry(&entry, None) {
+            Some(_) => Ok(entry),
+            None => Err(NodeError::NoSuchEntry { entry }),
+        }
+    }
+}
+
+/// Something that happened to one document.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Change {
+    /// An event of the document.
+    Event(Event),
+    /// The listener was too slow and missed this many events of the node: read the document anew.
+    Missed(u64),
+}
+
+/// Gives what happens to one document from a moment on.
+pub struct Changes {
+    document: DocumentId,
+    events: broadcast::Receiver<NodeEvent>,
+}
+
+impl Changes {
+    /// Waits for the next event; `None` when the node is gone.
+    pub async fn next(&mut self) -> Option<Change> {
+        loop {
+            match self.events.recv().await {
+                Ok(NodeEvent::Document(event)) if event.document() == Some(self.document) => {
+                    return Some(Change::Event(event));
+                }
+                Ok(_) => {}
+                Err(broadcast::error::RecvError::Lagged(missed)) => return Some(Change::Missed(missed)),
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+impl Document {
+    /// Gives the document's id.
+    pub fn id(&self) -> DocumentId {
+        self.id
+    }
+
+    /// Gives the node that the handle belongs to.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Reads the document: the closure runs on the node's thread, so it should be quick.
+    ///
+    /// # Errors
+    /// When the document cannot be loaded from the store.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&View<'_>) -> R + Send + 'static,
+    ) -> Result<R, NodeError> {
+        let (done, answer) = oneshot::channel();
+        let visit = move |result: Result<(&comity_crdt::Document, Standing), comity_engine::Failure>| {
+            let seen = result.map(|(document, standing)| look(&View { document, standing }));
+            // The asker may have gone away.
+            let _ = done.send(seen);
+        };
+        let request = Request::Visit { document: self.id, visit: Box::new(visit) };
+        self.node.inner.shard(&self.id).request(request).await;
+        let seen = answer.await.map_err(|_| NodeError::Stopped)?;
+        Ok(seen?)
+    }
+
+    /// Edits the document as it is now: everything that the closure writes becomes one atomic change. Resolves when
+    /// the change is on disk; `None` when there was nothing to change.
+    ///
+    /// # Errors
+    /// When the closure fails, or the edit is refused, or the disk fails. Then nothing was changed, except after a
+    /// failing disk, when others may have received the change already.
+    pub async fn edit(
+        &self,
+        write: impl FnOnce(&mut Editor<'_>) -> Result<(), NodeError> + Send + 'static,
+    ) -> Result<Option<ChangeHash>, NodeError> {
+        self.edit_based_on(None, write).await
+    }
+
+    /// Edits the document at the heads that the person had on screen ([`View::heads`]), so that others can tell what
+    /// the author had seen. Otherwise like [`edit`](Self::edit).
+    ///
+    /// # Errors
+    /// As [`edit`](Self::edit); also when this device does not have the heads.
+    pub async fn edit_at(
+        &self,
+        seen: Heads,
+        write: impl FnOnce(&mut Editor<'_>) -> Result<(), NodeError> + Send + 'static,
+    ) -> Result<Option<ChangeHash>, NodeError> {
+        self.edit_based_on(Some(seen), write).await
+    }
+
+    async fn edit_based_on(
+        &self,
+        base: Option<Heads>,
+        write: impl FnOnce(&mut Editor<'_>) -> Result<(), NodeError> + Send + 'static,
+    ) -> Result<Option<ChangeHash>, NodeError> {
+        let (failed, failure) = oneshot::channel();
+        let (done, outcome) = oneshot::channel();
+        let schemas = self.node.inner.schemas.clone();
+        let id = self.id;
+        let prepare: Prepare = Box::new(move |document| {
+            let kind = document.kind();
+            let schema = kind.as_ref().and_then(|kind| schemas.get(kind));
+            let mut editor = Editor { document, schema, writes: Vec::new(), kind: ActKind::Edit };
+            match write(&mut editor) {
+                // The shard puts its own token in.
+                Ok(()) => Some(Edit { token: Token(0), document: id, kind: editor.kind, base, writes: editor.writes }),
+                Err(error) => {
+                    // The asker may have gone away.
+                    let _ = failed.send(error);
+                    None
+                }
+            }
+        });
+        let request = Request::Edit { document: self.id, prepare, done };
+        self.node.inner.shard(&self.id).request(request).await;
+        match outcome.await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(failure.await.unwrap_or(NodeError::Stopped)),
+        }
+    }
+
+    /// Sets one field: an edit with a single write.
+    ///
+    /// # Errors
+    /// As [`edit`](Self::edit).
+    pub async fn set(
+        &self,
+        entry: &str,
+        field: &str,
+        value: impl Into<Value>,
+    ) -> Result<Option<ChangeHash>, NodeError> {
+        let (entry, field, value) = (entry.to_owned(), field.to_owned(), value.into());
+        self.edit(move |edit| edit.set(&entry, &field, value)).await
+    }
+
+    /// Gives how the document stands: on disk here, and how far relays and other peers that keep it are behind.
+    ///
+    /// # Errors
+    /// When the document cannot be loaded from the store.
+    pub async fn standing(&self) -> Result<Standing, NodeError> {
+        self.read(|view| view.standing.clone()).await
+    }
+
+    /// Subscribes to what happens to the document from now on.
+    pub fn subscribe(&self) -> Changes {
+        Changes { document: self.id, events: self.node.events() }
+    }
+
+    /// Sends a short-lived message to everybody who has the document open: presence, a cursor, typing. Not stored.
+    pub async fn broadcast(&self, data: Bytes) {
+        self.node.inner.shard(&self.id).request(Request::Broadcast { document: self.id, data }).await;
+    }
+
+    /// Waits until something is known of the document on this device: it may have to come from a relay first.
+    /// Returns false when it has not come in time.
+    ///
+    /// # Errors
+    /// When the document cannot be loaded from the store.
+    pub async fn available(&self, within: Duration) -> Result<bool, NodeError> {
+        let mut changes = self.subscribe();
+        self.node.want(self.id).await;
+        let wait = async {
+            loop {
+                if !self.read(View::is_empty).await? {
+                    return Ok(true);
+                }
+                if changes.next().await.is_none() {
+                    return Err(NodeError::Stopped);
+                }
+            }
+        };
+        tokio::time::timeout(within, wait).await.unwrap_or(Ok(false))
+    }
+}
+
+impl Node {
+    /// Creates a document and wants it in step with relays. With a natural key that exists already (here or on a
+    /// device that has not been heard of yet), this is the same document.
+    ///
+    /// # Errors
+    /// When the edit is refused, or a natural key is given without a space.
+    pub async fn create(&self, new: NewDocument) -> Result<Document, NodeError> {
+        let id = match (&new.natural_key, new.space) {
+            (Some(key), Some(space)) => DocumentId::for_natural_key(space, &new.kind, key),
+            (Some(_), None) => return Err(NodeError::KeyWithoutSpace),
+            (None, _) => DocumentId::from_bytes(crate::identity::random()?),
+        };
+        let document = self.document(id);
+        let version = self.inner.schemas.get(&new.kind).map_or(1, |schema| schema.version);
+        let (space, listing) = (new.space, new.clone());
+        document
+            .edit(move |edit| {
+                edit.act(ActKind::Create);
+                let mut about = vec![("kind", Value::from(new.kind.as_str())), ("title", Value::from(new.title))];
+                about.push(("schema", Value::Int(i64::from(version))));
+                about.extend(new.space.map(|space| ("space", Value::from(space.to_string()))));
+                about.extend(new.natural_key.map(|key| ("key", Value::from(key))));
+                for (name, value) in about {
+                    // A document that exists keeps what it says of itself.
+                    if edit.document().about(name).is_none() {
+                        edit.about(name, value);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        self.want(id).await;
+        if let Some(space) = space {
+            self.list_in_space(space, id, &listing).await?;
+        }
+        Ok(document)
+    }
+
+    /// Gives a handle on a document. It need not be here yet: see [`Document::available`].
+    pub fn document(&self, id: DocumentId) -> Document {
+        Document { node: self.clone(), id }
+    }
+
+    /// Gives the documents that this node's store holds.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn documents(&self) -> Result<Vec<DocumentId>, NodeError> {
+        Ok(self.inner.store.documents()?)
+    }
+}
+
+impl From<RefusedEdit> for NodeError {
+    fn from(refused: RefusedEdit) -> Self {
+        Self::Refused(refused)
+    }
+}

@@ -1,0 +1,267 @@
+//! One link: handshake, then frames in and out.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use comity_engine::{CloseReason, Established, Handshake, HandshakeError, LocalPeer, Peer};
+use comity_model::LinkId;
+use comity_net::pump::{self, Closed, Keepalive, Outgoing, Written};
+use comity_net::{Connection, Frame, Goodbye, LinkError, code};
+use comity_wire::{DecodeError, Message};
+use tokio::sync::mpsc;
+
+use crate::node::Inner;
+
+/// The messages on their way to one link's socket, and whose they are.
+///
+/// Engines never hand over more than their limit, so the channel behind it cannot fill up.
+pub(crate) struct LinkQueue {
+    sender: mpsc::Sender<Outgoing>,
+    /// For each message in the channel: the shard that made it and its length. The lock is held while a message
+    /// enters the channel, so that both have the same order.
+    order: Mutex<VecDeque<(u16, usize)>>,
+}
+
+impl LinkQueue {
+    fn new(capacity: usize) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        (Arc::new(Self { sender, order: Mutex::default() }), receiver)
+    }
+
+    /// Queues a message of a shard. Dropped when the link is gone: the engine hears of that by itself.
+    pub fn post(&self, shard: u16, message: Bytes) {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = message.len();
+        if self.sender.try_send(Outgoing::Message(message)).is_ok() {
+            order.push_back((shard, bytes));
+        }
+    }
+
+    /// Ends the link after what was queued before.
+    pub fn close(&self, reason: &CloseReason) {
+        let close_code = match reason {
+            CloseReason::Denied { .. } => code::FORBIDDEN,
+            CloseReason::ForgedSender { .. } | CloseReason::OutOfPlace { .. } => code::PROTOCOL,
+            _ => code::POLICY,
+        };
+        // A link that is gone needs no closing.
+        let _ = self.sender.try_send(Outgoing::Close(Goodbye::new(close_code, reason.to_string())));
+    }
+
+    /// Takes written messages off the list; gives messages and bytes per shard.
+    fn written(&self, messages: usize) -> Vec<(u16, usize, usize)> {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let messages = messages.min(order.len());
+        let mut per_shard: Vec<(u16, usize, usize)> = Vec::new();
+        for (shard, bytes) in order.drain(..messages) {
+            match per_shard.iter_mut().find(|(known, ..)| *known == shard) {
+                Some((_, count, sum)) => {
+                    *count += 1;
+                    *sum += bytes;
+                }
+                None => per_shard.push((shard, 1, bytes)),
+            }
+        }
+        per_shard
+    }
+}
+
+/// A link as the status shows it.
+#[derive(Clone, Debug)]
+pub struct LinkInfo {
+    /// Its number, never reused.
+    pub link: LinkId,
+    /// Who is there.
+    pub peer: Peer,
+    /// Address or URL.
+    pub remote: String,
+    /// When its handshake was done.
+    pub since: SystemTime,
+    /// Whether this node dialed.
+    pub dialed: bool,
+}
+
+/// How a link ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkEnd {
+    /// The peer said nothing, or too little, in time.
+    #[error("no handshake within {} s", .0.as_secs_f32())]
+    HandshakeDeadline(Duration),
+    /// The handshake failed.
+    #[error("handshake failed: {0}")]
+    Handshake(#[from] HandshakeError),
+    /// The peer's first message could not be read.
+    #[error("handshake failed: {0}")]
+    Decode(#[from] DecodeError),
+    /// The connection broke during the handshake.
+    #[error("handshake failed: {0}")]
+    Broken(#[from] LinkError),
+    /// The peer hung up during the handshake.
+    #[error("the peer hung up during the handshake: {}", .0.as_ref().map_or("without a word", |goodbye| &goodbye.reason))]
+    HungUp(Option<Goodbye>),
+    /// Too many links of this peer.
+    #[error("{peer} has {limit} connections already")]
+    TooManyOfPeer {
+        /// What it calls itself.
+        peer: comity_model::PeerId,
+        /// The limit.
+        limit: usize,
+    },
+    /// The link worked, then ended.
+    #[error("{}", ended(.0))]
+    Ended(Closed),
+}
+
+impl LinkEnd {
+    /// When the peer asked to be left alone for a while.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Ended(Closed { reason: pump::CloseReason::Remote(goodbye), .. }) => goodbye.retry_after(),
+            Self::HungUp(Some(goodbye)) => goodbye.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+fn ended(closed: &Closed) -> String {
+    match &closed.reason {
+        pump::CloseReason::Local(goodbye) => format!("closed here: {}", goodbye.reason),
+        pump::CloseReason::Remote(goodbye) => format!("closed by the peer: {} ({})", goodbye.reason, goodbye.code),
+        pump::CloseReason::Vanished => "the peer vanished".to_owned(),
+        pump::CloseReason::Silent(after) => format!("the peer was silent for {} s", after.as_secs()),
+        pump::CloseReason::Failed(error) => error.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Runs a link from its handshake to its end. `up` is called once the handshake is done.
+pub(crate) async fn run(
+    inner: &Arc<Inner>,
+    mut connection: Connection,
+    dialed: bool,
+    up: impl FnOnce(&LinkInfo) + Send,
+) -> LinkEnd {
+    let deadline = inner.limits.join_deadline;
+    let peer = match tokio::time::timeout(deadline, shake_hands(inner, &mut connection, dialed)).await {
+        Err(_) => {
+            say_goodbye(&mut connection, Goodbye::new(code::POLICY, "no handshake in time")).await;
+            return LinkEnd::HandshakeDeadline(deadline);
+        }
+        Ok(Err(end)) => return end,
+        Ok(Ok(peer)) => peer,
+    };
+    let info =
+        LinkInfo { link: inner.next_link(), peer, remote: connection.remote.clone(), since: SystemTime::now(), dialed };
+    let limit = inner.limits.connections_per_identity_max;
+    if !inner.register(&info, limit) {
+        say_goodbye(&mut connection, Goodbye::new(code::TRY_LATER, "too many connections of this peer")).await;
+        return LinkEnd::TooManyOfPeer { peer: info.peer.id, limit };
+    }
+    // Undone when this future is dropped at any point.
+    let registration = Registration { inner: Arc::clone(inner), link: info.link };
+    let (queue, outbound) = LinkQueue::new(inner.shards.len() * inner.limits.link_queue_messages_max + 16);
+    for shard in &inner.shards {
+        shard.link_up(info.link, info.peer.clone(), Arc::clone(&queue));
+    }
+    tracing::info!(link = %info.link, peer = %info.peer.id, remote = %info.remote, dialed, "link up");
+    up(&info);
+    let handler = Handler { inner: Arc::clone(inner), link: info.link, queue };
+    let closed = pump::run(connection, outbound, handler, Keepalive::from(&inner.limits)).await;
+    drop(registration);
+    let end = LinkEnd::Ended(closed);
+    tracing::info!(link = %info.link, peer = %info.peer.id, reason = %end, "link down");
+    end
+}
+
+struct Registration {
+    inner: Arc<Inner>,
+    link: LinkId,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.inner.unregister(self.link);
+    }
+}
+
+async fn shake_hands(inner: &Inner, connection: &mut Connection, dialed: bool) -> Result<Peer, LinkEnd> {
+    let local = LocalPeer { id: inner.identity.peer.clone(), storage: inner.identity.storage.clone() };
+    let handshake = if dialed {
+        let (handshake, join) = Handshake::dial(local);
+        connection.send(Frame::Message(join.encode())).await?;
+        handshake
+    } else {
+        Handshake::accept(local)
+    };
+    let first = loop {
+        match connection.receive().await {
+            Some(Ok(Frame::Message(bytes))) => break bytes,
+            Some(Ok(Frame::Close(goodbye))) => return Err(LinkEnd::HungUp(Some(goodbye))),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err(LinkEnd::HungUp(None)),
+        }
+    };
+    let established = match Message::decode(&first, &inner.limits) {
+        Ok(message) => handshake.receive(message),
+        Err(error) => {
+            say_goodbye(connection, Goodbye::new(code::PROTOCOL, error.to_string())).await;
+            return Err(error.into());
+        }
+    };
+    match established {
+        Ok(Established { peer, reply }) => {
+            if let Some(reply) = reply {
+                connection.send(Frame::Message(reply.encode())).await?;
+            }
+            Ok(peer)
+        }
+        Err(error) => {
+            // The peer may be gone already; it is told if it listens.
+            let _ = connection.send(Frame::Message(handshake.refusal(&error).encode())).await;
+            say_goodbye(connection, Goodbye::new(code::PROTOCOL, error.to_string())).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// Says a last word on a connection that never became a link. The peer may be gone already.
+async fn say_goodbye(connection: &mut Connection, goodbye: Goodbye) {
+    let deadline = Duration::from_secs(1);
+    let _ = tokio::time::timeout(deadline, connection.send(Frame::Close(goodbye))).await;
+}
+
+struct Handler {
+    inner: Arc<Inner>,
+    link: LinkId,
+    queue: Arc<LinkQueue>,
+}
+
+impl pump::Handler for Handler {
+    async fn message(&self, bytes: Bytes) -> ControlFlow<Goodbye> {
+        let message = match Message::decode(&bytes, &self.inner.limits) {
+            Ok(message) => message,
+            Err(DecodeError::UnknownType { .. }) => return ControlFlow::Continue(()),
+            Err(error) => return ControlFlow::Break(Goodbye::new(code::PROTOCOL, error.to_string())),
+        };
+        if let Message::Leave { .. } = message {
+            return ControlFlow::Break(Goodbye::new(code::NORMAL, "goodbye"));
+        }
+        let shard = self.inner.shard_for_message(&message);
+        if shard.frame(self.link, message).await {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(Goodbye::new(code::GOING_AWAY, "the node is stopping"))
+        }
+    }
+
+    fn written(&self, written: Written) {
+        for (shard, messages, bytes) in self.queue.written(written.messages) {
+            self.inner.shards[usize::from(shard)].written(self.link, messages, bytes);
+        }
+    }
+}

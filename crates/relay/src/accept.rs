@@ -1,0 +1,227 @@
+//! The accept loop.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use comity_model::Limits;
+use comity_net::{Meter, Metered, SocketOptions};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::admission::{Admission, Admissions, Full, Vitals};
+use crate::config::{ServeError, ServerConfig};
+use crate::origin::Origins;
+use crate::routes::{Acceptor, Peer, routes};
+use crate::tls;
+
+/// Rest after an accept that failed because something is used up (files, memory): trying at once would only spin.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A connection that has not become a WebSocket may live for this many header deadlines, however many requests it
+/// sends: enough for a monitor, too little to be worth holding.
+const HTTP_DEADLINES_MAX: u32 = 12;
+
+/// hyper refuses a smaller buffer.
+const HTTP_BUFFER_BYTES_MIN: usize = 8 * 1024;
+
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// A relay that is bound to its address and not serving yet.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: ServerConfig,
+    origins: Origins,
+    tls: Option<TlsAcceptor>,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Connections that had to be cut when the drain deadline was over.
+    pub cut: usize,
+}
+
+impl Server {
+    /// Checks the configuration and begins to listen: clients queue from now on.
+    pub async fn bind(config: ServerConfig) -> Result<Self, ServeError> {
+        let origins = Origins::parse(&config.origins)?;
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let listen_error = |source| ServeError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        Ok(Self { listener, address, config, origins, tls })
+    }
+
+    /// Gives the address in use, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is ready, then drains.
+    ///
+    /// `health` makes the answer to `GET /health` from what the door knows; it is called for each such request.
+    pub async fn run<A, H, T>(self, acceptor: A, health: H, shutdown: impl Future<Output = ()>) -> Drained
+    where
+        A: Acceptor,
+        H: Fn(Vitals) -> T + Clone + Send + Sync + 'static,
+        T: Serialize + 'static,
+    {
+        let Self { listener, address, config, origins, tls } = self;
+        let admissions = Admissions::new(&config.limits);
+        let (stop, stopped) = watch::channel(false);
+        let options = SocketOptions::new(config.limits.message_bytes_max);
+        let service = TowerToHyperService::new(warp::service(routes(acceptor, health, origins, options)));
+        let door = Door { http: http(&config.limits), deadline: config.limits.header_deadline, tls, service, stopped };
+        tracing::info!(%address, tls = door.tls.is_some(), "relay serves");
+
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, from)) => door.enter(&admissions, stream, from),
+                    Err(error) => rest_after(&error).await,
+                },
+                () = shutdown.as_mut() => break,
+            }
+        }
+        drop(listener);
+        tracing::info!(connections = admissions.vitals().connections, "relay drains");
+        admissions.say_goodbye(config.retry_spread);
+        stop.send_replace(true);
+        let cut = match timeout(config.drain_deadline, admissions.emptied()).await {
+            Ok(()) => 0,
+            Err(_) => admissions.cut(),
+        };
+        tracing::info!(cut, "relay stopped");
+        Drained { cut }
+    }
+}
+
+async fn rest_after(error: &io::Error) {
+    // The client went before it was accepted: that says nothing about the next one.
+    let harmless = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
+    if !harmless.contains(&error.kind()) {
+        tracing::warn!(%error, "cannot accept connections; is the limit on open files too low?");
+        tokio::time::sleep(ACCEPT_REST).await;
+    }
+}
+
+fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_deadline)
+        .max_headers(limits.headers_max)
+        .max_header_size(limits.header_bytes_max)
+        .max_buf_size(limits.header_bytes_max.max(HTTP_BUFFER_BYTES_MIN))
+        .keep_alive(true);
+    http
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Door<S> {
+    http: http1::Builder,
+    deadline: Duration,
+    tls: Option<TlsAcceptor>,
+    service: S,
+    stopped: watch::Receiver<bool>,
+}
+
+impl<S> Door<S>
+where
+    S: Service<Request<Incoming>, Response = warp::reply::Response, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    fn enter(&self, admissions: &Arc<Admissions>, stream: TcpStream, address: SocketAddr) {
+        let admission = match admissions.admit(address.ip()) {
+            Ok(admission) => admission,
+            Err(full) => return self.refuse(&stream, address, full),
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%address, %error, "client went while it was accepted");
+            return;
+        }
+        let door = self.clone();
+        tokio::spawn(async move {
+            let stream = Metered::new(stream);
+            let meter = stream.meter();
+            let seed = PeerSeed { address, admission, meter };
+            let Some(tls) = &door.tls else {
+                return door.serve(stream, seed).await;
+            };
+            match timeout(door.deadline, tls.accept(stream)).await {
+                Ok(Ok(stream)) => door.serve(stream, seed).await,
+                Ok(Err(error)) => tracing::debug!(%address, %error, "TLS failed"),
+                Err(_) => tracing::debug!(%address, "TLS took too long"),
+            }
+        });
+    }
+
+    fn refuse(&self, stream: &TcpStream, address: SocketAddr, full: Full) {
+        tracing::info!(%address, ?full, "connection refused");
+        if self.tls.is_none() {
+            // A courtesy: the client may well be gone before it reads this.
+            let _ = stream.try_write(FULL);
+        }
+    }
+
+    /// Answers requests until the client goes, its time is over, or it becomes a WebSocket.
+    async fn serve<I>(self, io: I, seed: PeerSeed)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { http, deadline, service, mut stopped, .. } = self;
+        let address = seed.address;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let upgrade = hyper::upgrade::on(&mut request);
+            let PeerSeed { address, admission, meter } = seed.clone();
+            request.extensions_mut().insert(Peer { address, admission, meter, upgrade });
+            service.call(request)
+        });
+        let mut connection = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
+        let served = timeout(deadline * HTTP_DEADLINES_MAX, async {
+            tokio::select! {
+                served = connection.as_mut() => return served,
+                // An error means that the server is gone, which is a stop as well.
+                _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
+            }
+            tokio::select! {
+                served = connection => served,
+                // The server is gone: the drain deadline is over.
+                _ = stopped.wait_for(|_| false) => Ok(()),
+            }
+        });
+        match served.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%address, %error, "request failed"),
+            Err(_) => tracing::debug!(%address, "a connection that stayed HTTP was closed"),
+        }
+    }
+}
+
+/// What is known about a connection before its first request.
+#[derive(Clone)]
+struct PeerSeed {
+    address: SocketAddr,
+    admission: Arc<Admission>,
+    meter: Arc<Meter>,
+}

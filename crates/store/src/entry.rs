@@ -1,0 +1,105 @@
+//! Entries: what a journal group holds. They are physical: playing them again, in order, on any state from the
+//! beginning of the journal on gives the same rows.
+
+use bytes::Bytes;
+use comity_model::{DocumentId, Heads, StorageId};
+
+use crate::row::{Manifest, decode, encode, heads_bytes, heads_of};
+
+/// One step of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Change { document: DocumentId, sequence: u64, bytes: Bytes },
+    /// Removes the changes below `to`, the small snapshot, and heads that stand apart.
+    Cover { document: DocumentId, to: u64 },
+    Snapshot { document: DocumentId, bytes: Bytes },
+    Manifest { document: DocumentId, manifest: Manifest, heads: Heads },
+    SyncState { document: DocumentId, peer: StorageId, state: Bytes },
+    Meta { key: String, value: Bytes },
+    RemoveMeta { key: String },
+}
+
+/// What stands before the body of an entry; bodies stay outside bincode.
+#[derive(bincode::Encode, bincode::Decode)]
+enum Head {
+    Change { document: [u8; 16], sequence: u64 },
+    Cover { document: [u8; 16], to: u64 },
+    Snapshot { document: [u8; 16] },
+    Manifest { document: [u8; 16], manifest: Manifest },
+    SyncState { document: [u8; 16], peer: String },
+    Meta { key: String },
+    RemoveMeta { key: String },
+}
+
+impl Entry {
+    /// Appends the encoded entry: head length 2, head, body length 4, body.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let apart;
+        let (head, body): (Head, &[u8]) = match self {
+            Self::Change { document, sequence, bytes } => {
+                (Head::Change { document: *document.as_bytes(), sequence: *sequence }, bytes)
+            }
+            Self::Cover { document, to } => (Head::Cover { document: *document.as_bytes(), to: *to }, &[]),
+            Self::Snapshot { document, bytes } => (Head::Snapshot { document: *document.as_bytes() }, bytes),
+            Self::Manifest { document, manifest, heads } => {
+                apart = if manifest.has_heads_apart() { heads_bytes(heads) } else { Vec::new() };
+                (Head::Manifest { document: *document.as_bytes(), manifest: manifest.clone() }, &apart)
+            }
+            Self::SyncState { document, peer, state } => {
+                (Head::SyncState { document: *document.as_bytes(), peer: peer.as_str().to_owned() }, state)
+            }
+            Self::Meta { key, value } => (Head::Meta { key: key.clone() }, value),
+            Self::RemoveMeta { key } => (Head::RemoveMeta { key: key.clone() }, &[]),
+        };
+        let head = encode(&head);
+        out.extend_from_slice(&u16::try_from(head.len()).expect("heads of entries are small").to_be_bytes());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(&u32::try_from(body.len()).expect("limits keep bodies below 4 GiB").to_be_bytes());
+        out.extend_from_slice(body);
+    }
+
+    /// Reads all entries of a group; `None` unless every byte belongs.
+    pub(crate) fn decode_all(bytes: &Bytes) -> Option<Vec<Self>> {
+        let mut entries = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let (entry, next) = Self::decode_at(bytes, at)?;
+            entries.push(entry);
+            at = next;
+        }
+        Some(entries)
+    }
+
+    fn decode_at(bytes: &Bytes, at: usize) -> Option<(Self, usize)> {
+        let head_at = at.checked_add(2)?;
+        let head_len = usize::from(u16::from_be_bytes(bytes.get(at..head_at)?.try_into().ok()?));
+        let head_end = head_at.checked_add(head_len)?;
+        let head: Head = decode(bytes.get(head_at..head_end)?)?;
+        let body_at = head_end.checked_add(4)?;
+        let body_len = u32::from_be_bytes(bytes.get(head_end..body_at)?.try_into().ok()?) as usize;
+        let body_end = body_at.checked_add(body_len)?;
+        if body_end > bytes.len() {
+            return None;
+        }
+        let body = bytes.slice(body_at..body_end);
+        let id = DocumentId::from_bytes;
+        let entry = match head {
+            Head::Change { document, sequence } => Self::Change { document: id(document), sequence, bytes: body },
+            Head::Cover { document, to } => Self::Cover { document: id(document), to },
+            Head::Snapshot { document } => Self::Snapshot { document: id(document), bytes: body },
+            Head::Manifest { document, manifest } => {
+                let heads = match manifest.heads() {
+                    Some(heads) => heads,
+                    None => heads_of(&body)?,
+                };
+                Self::Manifest { document: id(document), manifest, heads }
+            }
+            Head::SyncState { document, peer } => {
+                Self::SyncState { document: id(document), peer: StorageId::new(&peer).ok()?, state: body }
+            }
+            Head::Meta { key } => Self::Meta { key, value: body },
+            Head::RemoveMeta { key } => Self::RemoveMeta { key },
+        };
+        Some((entry, body_end))
+    }
+}

@@ -1,0 +1,219 @@
+//! The folder of a store: what lies where, which format and engine, and whether it was closed properly.
+//!
+//! ```text
+//! FORMAT       format version, engine, salt; the same line twice, so that one damaged line does no harm
+//! LOCK         the process that has it open
+//! CLEAN        present only while the store is closed properly
+//! catalogue    which documents there must be
+//! journal/     what was acknowledged since the last checkpoint
+//! sled/        or redb/: the engine
+//! snapshots/   large snapshots
+//! damaged-…/   evidence set aside
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::disk;
+use crate::error::{OpenError, StoreError};
+use crate::row::{Sealer, checksum};
+
+const FORMAT_VERSION: &str = "1";
+
+/// Knows where things lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    pub(crate) root: PathBuf,
+}
+
+/// What the format file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Format {
+    pub(crate) engine: String,
+    pub(crate) sealer: Sealer,
+}
+
+impl Folder {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+
+    pub(crate) fn engine(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Where an engine is written anew; complete and durable before the old one is renamed away.
+    pub(crate) fn engine_new(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{name}.new"))
+    }
+
+    pub(crate) fn engine_old(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{name}.old"))
+    }
+
+    fn format_path(&self) -> PathBuf {
+        self.root.join("FORMAT")
+    }
+
+    fn clean_path(&self) -> PathBuf {
+        self.root.join("CLEAN")
+    }
+
+    /// Reads the format; `None` when there is none.
+    pub(crate) fn format(&self) -> Result<Option<Format>, OpenError> {
+        let path = self.format_path();
+        let Some(bytes) = disk::read_optional(&path)? else { return Ok(None) };
+        let format = bytes.split(|byte| *byte == b'\n').find_map(parse_format);
+        let found = String::from_utf8_lossy(&bytes).chars().take(100).filter(|c| !c.is_control()).collect();
+        let wanted = format!("comity-store {FORMAT_VERSION}");
+        format.map(Some).ok_or(OpenError::Format { path, found, wanted })
+    }
+
+    /// Makes the folder a store of an engine.
+    pub(crate) fn create_format(&self, engine: &str) -> Result<Format, OpenError> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|error| StoreError::Io {
+            what: "get random bytes for",
+            path: self.format_path(),
+            source: std::sync::Arc::new(std::io::Error::other(error.to_string())),
+        })?;
+        let format = Format { engine: engine.to_owned(), sealer: Sealer(salt) };
+        self.write_format(&format)?;
+        Ok(format)
+    }
+
+    pub(crate) fn write_format(&self, format: &Format) -> Result<(), OpenError> {
+        let line = format_line(&format.engine, &hex(&format.sealer.0));
+        disk::write_whole(&self.format_path(), format!("{line}{line}").as_bytes())?;
+        Ok(disk::sync_folder(&self.root)?)
+    }
+
+    /// Tells whether nothing but the lock is in the folder.
+    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(disk::list(&self.root)?.iter().all(|path| path.file_name().is_some_and(|name| name == "LOCK")))
+    }
+
+    /// Reads the mark of a proper close.
+    pub(crate) fn clean_mark(&self, sealer: &Sealer) -> Result<Option<CleanMark>, StoreError> {
+        let Some(bytes) = disk::read_optional(&self.clean_path())? else { return Ok(None) };
+        Ok(CleanMark::parse(&bytes, sealer))
+    }
+
+    /// Removes the mark, durably: from here on the store is in use.
+    pub(crate) fn remove_clean_mark(&self) -> Result<(), StoreError> {
+        let path = self.clean_path();
+        if path.exists() {
+            fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            disk::sync_folder(&self.root)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write_clean_mark(&self, sealer: &Sealer, mark: &CleanMark) -> Result<(), StoreError> {
+        disk::write_whole(&self.clean_path(), mark.line(sealer).as_bytes())?;
+        disk::sync_folder(&self.root)
+    }
+
+    /// Ends a change of engine files that a crash interrupted.
+    pub(crate) fn settle_engine(&self, name: &str) -> Result<(), StoreError> {
+        let (engine, new, old) = (self.engine(name), self.engine_new(name), self.engine_old(name));
+        if !engine.exists() && new.exists() {
+            disk::rename_durably(&new, &engine)?;
+        }
+        for rest in [new, old] {
+            if rest.exists() {
+                fs::remove_dir_all(&rest).map_err(StoreError::io("remove", &rest))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says what a properly closed store looks like, so that a change since then shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CleanMark {
+    pub(crate) catalogue_bytes: u64,
+    pub(crate) next: u64,
+}
+
+impl CleanMark {
+    fn line(&self, sealer: &Sealer) -> String {
+        let fields = format!("clean {} {}", self.catalogue_bytes, self.next);
+        let sum = hex(&checksum(&[&sealer.0, fields.as_bytes()]));
+        format!("{fields} {sum}\n")
+    }
+
+    fn parse(bytes: &[u8], sealer: &Sealer) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut words = text.split_ascii_whitespace();
+        let (_, bytes, next) = (words.next()?, words.next()?, words.next()?);
+        let mark = Self { catalogue_bytes: bytes.parse().ok()?, next: next.parse().ok()? };
+        (mark.line(sealer) == text).then_some(mark)
+    }
+}
+
+fn format_line(engine: &str, salt: &str) -> String {
+    let fields = format!("comity-store {FORMAT_VERSION} {engine} {salt}");
+    let sum = hex(&checksum(&[fields.as_bytes()]));
+    format!("{fields} {sum}\n")
+}
+
+fn parse_format(line: &[u8]) -> Option<Format> {
+    let text = std::str::from_utf8(line).ok()?;
+    let words: Vec<&str> = text.split(' ').collect();
+    let [_, _, engine, salt, _] = words[..] else { return None };
+    if format_line(engine, salt).trim_end() != text || salt.len() != 32 {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    for (byte, digits) in bytes.iter_mut().zip(salt.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(Format { engine: engine.to_owned(), sealer: Sealer(bytes) })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_flipped_bit_in_the_format_file_does_no_harm() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::new(root.path());
+        let format = folder.create_format("sled").unwrap();
+        let whole = fs::read(folder.format_path()).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(folder.format_path(), flipped).unwrap();
+            assert_eq!(folder.format().unwrap().as_ref(), Some(&format), "bit {bit}");
+        }
+        fs::write(folder.format_path(), "comity-store 2 sled").unwrap();
+        assert!(matches!(folder.format(), Err(OpenError::Format { .. })));
+    }
+
+    #[test]
+    fn a_clean_mark_reads_back_and_any_other_byte_makes_it_void() {
+        let sealer = Sealer([1; 16]);
+        let mark = CleanMark { catalogue_bytes: 80, next: 7 };
+        let line = mark.line(&sealer).into_bytes();
+        assert_eq!(CleanMark::parse(&line, &sealer), Some(mark));
+        for i in 0..line.len() {
+            let mut other = line.clone();
+            other[i] ^= 1;
+            assert_eq!(CleanMark::parse(&other, &sealer), None);
+        }
+    }
+}
