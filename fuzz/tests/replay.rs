@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+type Run = fn(&[u8]);
+
 /// The targets, by the name of their binary and of their corpus folder.
-const TARGETS: &[(&str, fn(&[u8]))] = &[("wire_decode", comity_fuzz::wire::run)];
+const TARGETS: &[(&str, Run)] = &[("wire_decode", comity_fuzz::wire::run)];
 
 #[test]
 fn the_whole_corpus_holds() {

@@ -152,9 +152,7 @@ impl Document {
     /// decode, are left out. The cost follows what is asked for.
     pub fn decode_changes(&self, hashes: &[ChangeHash]) -> Vec<DecodedChange> {
         let decode = |hash: &ChangeHash| {
-            self.quietly("decode", |inner| {
-                Some(decode(&inner.get_change_by_hash(&convert::their_hash(*hash))?))
-            })
+            self.quietly("decode", |inner| Some(decode(&inner.get_change_by_hash(&convert::their_hash(*hash))?)))
         };
         hashes.iter().filter_map(decode).collect()
     }

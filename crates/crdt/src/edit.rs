@@ -177,9 +177,8 @@ impl Document {
     fn check_remarks(&self, puts: &[Put]) -> Result<(), EditError> {
         let mut seen = BTreeSet::new();
         for put in puts.iter().filter(|put| put.container == Container::Remarks) {
-            let taken = self.quietly("remark", |inner| {
-                matches!(inner.get(Container::Remarks.id(), put.key.as_str()), Ok(Some(_)))
-            });
+            let taken = self
+                .quietly("remark", |inner| matches!(inner.get(Container::Remarks.id(), put.key.as_str()), Ok(Some(_))));
             if taken || !seen.insert(&put.key) {
                 return Err(EditError::DuplicateRemark { id: put.key.clone() });
             }

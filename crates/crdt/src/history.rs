@@ -50,7 +50,8 @@ impl Document {
         let mut changes = self.decode_all();
         changes.sort_by(|a, b| a.order().cmp(&b.order()));
         let all = *filter == HistoryFilter::Document;
-        let items = changes.into_iter().filter(|change| change.hash != genesis::HASH).map(|change| item(change, filter));
+        let items =
+            changes.into_iter().filter(|change| change.hash != genesis::HASH).map(|change| item(change, filter));
         items.filter(|item| all || !item.writes.is_empty()).collect()
     }
 }

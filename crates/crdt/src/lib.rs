@@ -55,7 +55,9 @@ mod receive;
 mod session;
 mod sync;
 
-pub use admit::{Admitted, AdmittedDocument, ColumnFault, Cost, Place, Quantity, Refusal, RowFault, admit, admit_document};
+pub use admit::{
+    Admitted, AdmittedDocument, ColumnFault, Cost, Place, Quantity, Refusal, RowFault, admit, admit_document,
+};
 pub use chunk::ChunkError;
 pub use decode::{DecodedChange, DecodedOp, ObjectId, ObjectKind, OpAction, OpId, OpKey};
 pub use document::Document;

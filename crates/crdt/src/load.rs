@@ -41,7 +41,9 @@ pub enum LoadError {
         missing: Heads,
     },
     /// Automerge panicked.
-    #[error("automerge panicked while loading the document; what is stored is damaged in a way that it does not notice")]
+    #[error(
+        "automerge panicked while loading the document; what is stored is damaged in a way that it does not notice"
+    )]
     Panicked,
 }
 

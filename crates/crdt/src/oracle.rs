@@ -63,8 +63,6 @@ impl End {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn our_sessions_are_automerges(steps in prop::collection::vec(step(), 1..80)) {
         let mut ends = [End::default(), End::default()];

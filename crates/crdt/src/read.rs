@@ -85,7 +85,8 @@ impl Document {
 
     /// Gives one of the document's own registers: `kind`, `space`, `schema`, `key`, `title`.
     pub fn about(&self, name: &str) -> Option<Value> {
-        self.register_in(Container::About, name, None).and_then(|register| Some(register.versions.last()?.value.clone()))
+        self.register_in(Container::About, name, None)
+            .and_then(|register| Some(register.versions.last()?.value.clone()))
     }
 
     /// Gives everything that stands in one of the document's own registers.
@@ -174,9 +175,7 @@ impl Document {
             let versions = standing.unwrap_or_default().into_iter().filter_map(|(value, id)| {
                 let value = match value {
                     automerge::Value::Scalar(scalar) => convert::value(&scalar),
-                    automerge::Value::Object(kind) => {
-                        convert::shown(inner, &automerge::ValueRef::Object(kind), &id)?
-                    }
+                    automerge::Value::Object(kind) => convert::shown(inner, &automerge::ValueRef::Object(kind), &id)?,
                 };
                 version(inner, value, &id)
             });

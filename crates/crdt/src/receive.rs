@@ -88,9 +88,7 @@ impl From<Panicked> for ReceiveError {
 impl From<AutomergeError> for ReceiveError {
     fn from(error: AutomergeError) -> Self {
         match error {
-            AutomergeError::DuplicateSeqNumber(seq, actor) => {
-                Self::Equivocation { actor: convert::actor(&actor), seq }
-            }
+            AutomergeError::DuplicateSeqNumber(seq, actor) => Self::Equivocation { actor: convert::actor(&actor), seq },
             other => Self::Automerge { detail: other.to_string() },
         }
     }
@@ -242,8 +240,7 @@ impl Document {
                 self.orphans.insert(hash, bytes);
             }
         }
-        let mut missing: Vec<ChangeHash> =
-            document_heads.iter().filter(|hash| !self.contains(hash)).copied().collect();
+        let mut missing: Vec<ChangeHash> = document_heads.iter().filter(|hash| !self.contains(hash)).copied().collect();
         missing.extend(self.forget_lost_orphans());
         if missing.is_empty() { Ok(applied) } else { Err(ReceiveError::Partial { missing: Heads::new(missing) }) }
     }
@@ -259,11 +256,7 @@ impl Document {
     }
 
     /// Lists what is new since `before` and finds the chunks to store for it.
-    fn received(
-        &self,
-        before: &Heads,
-        mut arrived: BTreeMap<ChangeHash, Bytes>,
-    ) -> Result<Received, ReceiveError> {
+    fn received(&self, before: &Heads, mut arrived: BTreeMap<ChangeHash, Bytes>) -> Result<Received, ReceiveError> {
         let before_theirs = convert::their_heads(before);
         let mut new_changes = Vec::new();
         if *before != self.heads {

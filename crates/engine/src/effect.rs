@@ -153,13 +153,31 @@ pub enum RefusedEdit {
     },
 }
 
-/// How far a peer that keeps things is behind on a document.
+/// What a peer has said of a document on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing yet, or it is not connected.
+    None,
+    /// It does not have the document.
+    Unavailable,
+    /// Its heads are others than ours.
+    Differs,
+    /// Its heads are ours.
+    InStep,
+}
+
+/// How a document stands with one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredPeer {
-    /// Its storage.
-    pub storage: StorageId,
-    /// Changes here that it is not known to have.
+pub struct PeerStanding {
+    /// The link, while it is connected.
+    pub link: Option<LinkId>,
+    /// Its storage, if it keeps things.
+    pub storage: Option<StorageId>,
+    /// Changes here that it is not known to have. Over a link whose peer acknowledges only what is on its disk
+    /// ([`Peer::durable`](crate::Peer::durable)): not known to be on its disk.
     pub behind: usize,
+    /// What it has said.
+    pub answer: Answer,
 }
 
 /// How a document stands.
@@ -171,8 +189,8 @@ pub struct Standing {
     pub changes: usize,
     /// Changes here that are not on disk yet.
     pub unsaved: bool,
-    /// Peers known to keep it.
-    pub peers: Vec<StoredPeer>,
+    /// Peers that have it open, and peers that kept it when they were connected last.
+    pub peers: Vec<PeerStanding>,
 }
 
 /// Something worth telling.

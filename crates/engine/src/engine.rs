@@ -11,7 +11,7 @@ use comity_model::{ActorId, ChangeHash, DocumentId, Heads, HybridClock, Instant,
 use crate::ephemeral::Ephemerals;
 use crate::link::Link;
 use crate::slot::{Content, Slot, Waiting, open_session};
-use crate::{Effect, Event, Input, Origin, Peer, Standing, StoredPeer, Ticket, Token};
+use crate::{Answer, Effect, Event, Input, Origin, Peer, PeerStanding, Standing, Ticket, Token};
 
 /// What an engine is told once.
 pub struct Config {
@@ -145,22 +145,27 @@ impl Engine {
     pub fn standing(&self, document: &DocumentId) -> Option<Standing> {
         let slot = self.slots.get(document)?;
         let content = slot.document()?;
-        let mut shared: BTreeMap<_, Heads> = BTreeMap::new();
-        for (storage, bytes) in &slot.kept {
-            if let Ok(session) = SyncSession::resume(bytes) {
-                shared.insert(storage.clone(), session.shared_heads());
-            }
-        }
+        let behind = |heads: &Heads| content.changes_since(heads).len();
+        let mut peers = Vec::new();
         for (link, peer) in &slot.peers {
+            let shared = peer.session.as_ref().map(SyncSession::shared_heads).unwrap_or_default();
+            let answer = match peer.session.as_ref().and_then(SyncSession::peer_heads) {
+                _ if peer.lacks => Answer::Unavailable,
+                None => Answer::None,
+                Some(heads) if heads == content.heads() => Answer::InStep,
+                Some(_) => Answer::Differs,
+            };
             let storage = self.links.get(link).and_then(|link| link.peer.storage.clone());
-            if let (Some(storage), Some(session)) = (storage, &peer.session) {
-                shared.insert(storage, session.shared_heads());
+            peers.push(PeerStanding { link: Some(*link), storage, behind: behind(&shared), answer });
+        }
+        for (storage, bytes) in &slot.kept {
+            let is_connected = peers.iter().any(|peer| peer.storage.as_ref() == Some(storage));
+            let Ok(session) = SyncSession::resume(bytes) else { continue };
+            if !is_connected {
+                let behind = behind(&session.shared_heads());
+                peers.push(PeerStanding { link: None, storage: Some(storage.clone()), behind, answer: Answer::None });
             }
         }
-        let peers = shared
-            .into_iter()
-            .map(|(storage, heads)| StoredPeer { storage, behind: content.changes_since(&heads).len() })
-            .collect();
         Some(Standing {
             heads: content.heads().clone(),
             changes: content.change_count(),

@@ -29,7 +29,7 @@ mod receive;
 mod slot;
 mod storing;
 
-pub use effect::{CloseReason, Effect, Event, Origin, RefusedEdit, Standing, StoredPeer};
+pub use effect::{Answer, CloseReason, Effect, Event, Origin, PeerStanding, RefusedEdit, Standing};
 pub use engine::{Config, Engine, Load};
 pub use handshake::{Established, Handshake, HandshakeError, LocalPeer};
 pub use input::{Edit, Failure, FailureKind, Input, Loaded, Ticket, Token};

@@ -22,6 +22,10 @@ impl Engine {
             Message::Sync { document, data, .. } => self.sync_bytes(now, link, document, false, data),
             Message::DocUnavailable { document, .. } => {
                 // Not answered and not final: when the peer gets the document, it synchronises by itself.
+                if let Some(peer) = self.slots.get_mut(&document).and_then(|slot| slot.peers.get_mut(&link)) {
+                    peer.lacks = true;
+                    self.restand.insert(document);
+                }
                 self.notify(Event::Unavailable { document, link });
             }
             Message::Ephemeral { sender, document, session, count, data, .. } => {
@@ -67,7 +71,9 @@ impl Engine {
         self.touch(now, document);
         let message = SyncMessage { link, is_request, admitted, bytes };
         let Some(slot) = self.slots.get_mut(&document) else { return };
-        slot.peers.entry(link).or_default().has_spoken = true;
+        let peer = slot.peers.entry(link).or_default();
+        peer.has_spoken = true;
+        peer.lacks = false;
         match &slot.content {
             Content::Ready(_) if !slot.reload => self.apply(now, document, message),
             Content::Failed { failure, .. } => {

@@ -47,6 +47,8 @@ pub(crate) struct PeerDocument {
     pub in_step_at: Option<Heads>,
     /// It has sent `request` or `sync`: it knows that we have the document open.
     pub has_spoken: bool,
+    /// It has said `doc-unavailable`, and nothing else since.
+    pub lacks: bool,
 }
 
 pub(crate) struct Slot {

@@ -40,7 +40,7 @@ impl Backoff {
     pub fn next(&mut self, random: u64) -> Duration {
         let span = (self.bound - self.min).as_nanos();
         // A span of nanoseconds fits 64 bits for 584 years; the product fits 128.
-        let part = span.min(u128::from(u64::MAX)) * (u128::from(random) + 1) >> 64;
+        let part = (span.min(u128::from(u64::MAX)) * (u128::from(random) + 1)) >> 64;
         let wait = self.min + Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX));
         self.bound = self.bound.saturating_mul(2).min(self.max);
         wait

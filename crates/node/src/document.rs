@@ -10,6 +10,7 @@ use comity_model::{
     ActKind, ChangeHash, DocumentId, EntryId, FieldName, Heads, KindName, KindSchema, RegisterKey, SpaceId, Value,
     Write,
 };
+use comity_review::Disagreement;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::shard::{Prepare, Request};
@@ -110,8 +111,8 @@ impl View<'_> {
     }
 
     /// Gives the registers in which different values stand that did not know of each other.
-    pub fn disagreements(&self) -> Vec<(RegisterKey, Register)> {
-        self.document.disagreements()
+    pub fn disagreements(&self) -> Vec<Disagreement> {
+        comity_review::disagreements(self.document)
     }
 
     /// Gives the changes of the document, of an entry, or of a field, the oldest first.

@@ -43,8 +43,9 @@ mod uplink;
 
 pub use comity_access::DeviceId;
 pub use comity_crdt::{DecodedChange, Entry, HistoryFilter, HistoryItem, Register, Version};
-pub use comity_engine::{Event, Failure, FailureKind, Load, Origin, Peer, RefusedEdit, Standing, StoredPeer};
+pub use comity_engine::{Answer, Event, Failure, FailureKind, Load, Origin, Peer, PeerStanding, RefusedEdit, Standing};
 pub use comity_net::{Connection, DialOptions, Url};
+pub use comity_review::{Disagreement, Side};
 pub use document::{Change, Changes, Document, Editor, NewDocument, View};
 pub use error::NodeError;
 pub use link::{LinkEnd, LinkInfo};

@@ -18,7 +18,7 @@ use crate::evidence::Evidence;
 use crate::identity::{self, Identity};
 use crate::link::{self, LinkEnd, LinkInfo};
 use crate::shard::{EventSink, Request, Shard, Surroundings};
-use crate::status::Standings;
+use crate::status::Board;
 
 /// Events that a slow listener may fall behind before it misses some (and is told so).
 const EVENTS: usize = 4_096;
@@ -142,7 +142,7 @@ pub(crate) struct Inner {
     pub writer: Arc<Writer>,
     pub shards: Vec<Shard>,
     pub events: broadcast::Sender<NodeEvent>,
-    pub standings: Arc<Standings>,
+    pub board: Arc<Board>,
     pub spaces: Arc<RwLock<BTreeSet<DocumentId>>>,
     /// Rings when a space document has changed.
     pub space_changed: Arc<Notify>,
@@ -230,7 +230,9 @@ impl Node {
 
     /// Wants a document: it is kept in step with every relay that this node dials.
     pub(crate) async fn want(&self, document: DocumentId) {
-        self.inner.shard(&document).request(Request::Want { document }).await;
+        if self.inner.board.want(document) {
+            self.inner.shard(&document).request(Request::Want { document }).await;
+        }
     }
 
     /// Stops the node: what was acknowledged is on disk already; sync sessions are written down and the store is
@@ -270,10 +272,10 @@ impl Inner {
             .map_err(|error| OpenError::io("make", &evidence_folder, error))?;
         let evidence = Arc::new(evidence);
         let (events, _) = broadcast::channel(EVENTS);
-        let standings = Arc::new(Standings::default());
+        let board = Arc::new(Board::default());
         let spaces = Arc::new(RwLock::new(BTreeSet::new()));
         let space_changed = Arc::new(Notify::new());
-        let sink = event_sink(&events, &standings, &spaces, &space_changed);
+        let sink = event_sink(&events, &board, &spaces, &space_changed);
         let started = Instant::now();
         let mut running = Vec::new();
         for index in 0..shards.max(1) {
@@ -308,7 +310,7 @@ impl Inner {
             writer,
             shards: running,
             events,
-            standings,
+            board,
             spaces,
             space_changed,
             schemas,
@@ -341,6 +343,9 @@ impl Inner {
         }
         links.insert(info.link, info.clone());
         drop(links);
+        if info.dialed {
+            self.board.uplink(info.link, true);
+        }
         self.tell(NodeEvent::LinkUp(info.clone()));
         true
     }
@@ -351,6 +356,7 @@ impl Inner {
         }
         let info = self.links().remove(&link);
         if let Some(info) = info {
+            self.board.uplink(link, false);
             self.tell(NodeEvent::LinkDown(info));
         }
     }
@@ -368,17 +374,18 @@ impl Inner {
 /// Makes what the shards report their events to.
 fn event_sink(
     events: &broadcast::Sender<NodeEvent>,
-    standings: &Arc<Standings>,
+    board: &Arc<Board>,
     spaces: &Arc<RwLock<BTreeSet<DocumentId>>>,
     space_changed: &Arc<Notify>,
 ) -> EventSink {
-    let (events, standings) = (events.clone(), Arc::clone(standings));
+    let (events, board) = (events.clone(), Arc::clone(board));
     let (spaces, space_changed) = (Arc::clone(spaces), Arc::clone(space_changed));
     Arc::new(move |event| {
         match &event {
-            Event::Stands { document, standing } => standings.note(*document, standing.clone()),
+            Event::Stands { document, standing } => board.note(*document, standing.clone()),
             Event::Changed { document, .. } => {
                 if spaces.read().unwrap_or_else(PoisonError::into_inner).contains(document) {
+                    board.space_changed();
                     space_changed.notify_one();
                 }
             }

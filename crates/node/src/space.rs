@@ -3,7 +3,6 @@
 //! A space is a document of kind `space`: it has an entry for each document, named by the document's id. A node that
 //! is in a space wants every document it lists, and so learns of new ones by itself.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -98,8 +97,7 @@ impl Node {
 
     /// Enters the spaces that the store remembers, and follows their lists from now on.
     pub(crate) async fn resume_spaces(&self) -> Result<(), OpenError> {
-        let rows = self.inner.store.metas(SPACE_ROWS).map_err(OpenError::Store)?;
-        for (key, _) in rows {
+        for key in self.inner.store.meta_keys().map_err(OpenError::Store)? {
             let Some(space) = key.strip_prefix(SPACE_ROWS).and_then(|id| id.parse().ok()) else { continue };
             self.enter(space).await;
         }
@@ -110,17 +108,18 @@ impl Node {
     async fn enter(&self, space: SpaceId) {
         self.inner.spaces.write().unwrap_or_else(PoisonError::into_inner).insert(space.document());
         self.want(space.document()).await;
+        self.inner.board.space_changed();
         self.inner.space_changed.notify_one();
     }
 }
 
 /// Wants whatever the spaces list, each time a list has changed. Ends with the node.
 async fn follow(inner: Weak<Inner>, changed: Arc<tokio::sync::Notify>) {
-    let mut wanted = BTreeSet::new();
     loop {
         changed.notified().await;
         let Some(inner) = inner.upgrade() else { return };
         let node = Node { inner };
+        let to_follow = node.inner.board.spaces_to_follow();
         for space in node.spaces() {
             let listed = match node.listed(space).await {
                 Ok(listed) => listed,
@@ -130,10 +129,9 @@ async fn follow(inner: Weak<Inner>, changed: Arc<tokio::sync::Notify>) {
                 }
             };
             for listed in listed.into_iter().filter(|listed| !listed.removed) {
-                if wanted.insert(listed.id) {
-                    node.want(listed.id).await;
-                }
+                node.want(listed.id).await;
             }
         }
+        node.inner.board.spaces_followed(to_follow);
     }
 }

@@ -1,43 +1,28 @@
-//! How far this node is behind its relays.
+//! How far this node is behind its relays, and they behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use comity_engine::Standing;
-use comity_model::{DocumentId, StorageId};
+use comity_engine::{Answer, Standing};
+use comity_model::{DocumentId, LinkId, StorageId};
 use comity_store::Op;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::{Node, NodeError};
 
 /// Begins the rows of the store that name relays this node has been linked to.
 const RELAY_ROWS: &str = "relay/";
 
-/// The last standing of each document, as the engines told it.
-#[derive(Default)]
-pub(crate) struct Standings {
-    by_document: Mutex<BTreeMap<DocumentId, Standing>>,
-}
-
-impl Standings {
-    pub fn note(&self, document: DocumentId, standing: Standing) {
-        self.lock().insert(document, standing);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<DocumentId, Standing>> {
-        self.by_document.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// What a status line shows (`S1.9`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SyncState {
-    /// A relay is there and has everything.
+    /// A relay is there, and both have the same of every document.
     Synced,
-    /// A relay is there and does not have everything yet.
+    /// A relay is there, and something is still to be sent or received.
     Syncing {
-        /// Changes that it is not known to have.
+        /// Changes here that it is not known to have.
         pending: usize,
     },
     /// No relay is there.
@@ -60,24 +45,113 @@ impl fmt::Display for SyncState {
     }
 }
 
-/// Gives how many changes none of the relays is known to have.
-pub(crate) fn pending(standing: &Standing, relays: &BTreeSet<StorageId>) -> usize {
-    let known = standing.peers.iter().filter(|peer| relays.contains(&peer.storage));
-    known.map(|peer| peer.behind).min().unwrap_or(standing.changes)
+/// What the status knows: the wanted documents, how each stands, and which links lead to relays.
+#[derive(Default)]
+pub(crate) struct Board {
+    inner: Mutex<Standings>,
+}
+
+#[derive(Default)]
+struct Standings {
+    wanted: BTreeSet<DocumentId>,
+    standings: BTreeMap<DocumentId, Standing>,
+    uplinks: BTreeSet<LinkId>,
+    /// Wanted documents that are not in step with any uplink. Kept as things happen, so that asking is cheap however
+    /// many documents there are.
+    unsettled: BTreeSet<DocumentId>,
+    /// Counts changes of spaces, and how many of them have been followed: what a space lists anew is wanted, too.
+    spaces_changed: u64,
+    spaces_followed: u64,
+}
+
+impl Board {
+    /// Adds a wanted document; false when it was wanted already.
+    pub fn want(&self, document: DocumentId) -> bool {
+        let mut board = self.lock();
+        board.judge(document);
+        board.wanted.insert(document)
+    }
+
+    pub fn note(&self, document: DocumentId, standing: Standing) {
+        let mut board = self.lock();
+        board.standings.insert(document, standing);
+        board.judge(document);
+    }
+
+    pub fn uplink(&self, link: LinkId, is_up: bool) {
+        let mut board = self.lock();
+        if is_up {
+            board.uplinks.insert(link);
+        } else {
+            board.uplinks.remove(&link);
+        }
+        for document in board.wanted.clone() {
+            board.judge(document);
+        }
+    }
+
+    pub fn space_changed(&self) {
+        self.lock().spaces_changed += 1;
+    }
+
+    /// Gives how many changes of spaces there are to follow.
+    pub fn spaces_to_follow(&self) -> u64 {
+        self.lock().spaces_changed
+    }
+
+    pub fn spaces_followed(&self, up_to: u64) {
+        self.lock().spaces_followed = up_to;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Standings> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Standings {
+    fn judge(&mut self, document: DocumentId) {
+        let uplinks = &self.uplinks;
+        let is_settled = self.standings.get(&document).is_some_and(|standing| {
+            standing.peers.iter().filter(|peer| peer.link.is_some_and(|link| uplinks.contains(&link))).any(|peer| {
+                match peer.answer {
+                    Answer::InStep => peer.behind == 0,
+                    Answer::Unavailable => standing.changes == 0,
+                    Answer::None | Answer::Differs => false,
+                }
+            })
+        });
+        if is_settled {
+            self.unsettled.remove(&document);
+        } else {
+            self.unsettled.insert(document);
+        }
+    }
+
+    /// Gives how many changes of a document none of the relays is known to have.
+    fn pending(&self, document: &DocumentId, relays: &BTreeSet<StorageId>) -> usize {
+        let Some(standing) = self.standings.get(document) else { return 0 };
+        let known = standing.peers.iter().filter(|peer| {
+            let is_uplink = peer.link.is_some_and(|link| self.uplinks.contains(&link));
+            is_uplink || peer.storage.as_ref().is_some_and(|storage| relays.contains(storage))
+        });
+        known.map(|peer| peer.behind).min().unwrap_or(standing.changes)
+    }
 }
 
 impl Node {
-    /// Gives the storages of relays that this node has been linked to.
+    /// Gives the relays that this node has been linked to: their storages, and where they were found first.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn relays(&self) -> Result<BTreeMap<StorageId, String>, NodeError> {
-        let rows = self.inner.store.metas(RELAY_ROWS)?;
-        let relay = |(key, url): (String, bytes::Bytes)| {
-            let storage = StorageId::new(key.strip_prefix(RELAY_ROWS)?).ok()?;
-            Some((storage, String::from_utf8_lossy(&url).into_owned()))
-        };
-        Ok(rows.into_iter().filter_map(relay).collect())
+        let mut relays = BTreeMap::new();
+        for key in self.inner.store.meta_keys()? {
+            let storage = key.strip_prefix(RELAY_ROWS).and_then(|storage| StorageId::new(storage).ok());
+            if let (Some(storage), Some(url)) = (storage, self.inner.store.meta(&key)?) {
+                relays.insert(storage, String::from_utf8_lossy(&url).into_owned());
+            }
+        }
+        Ok(relays)
     }
 
     /// Remembers a relay, so that pending changes can be counted while it is away.
@@ -91,31 +165,52 @@ impl Node {
         Ok(())
     }
 
-    /// Gives the state of synchronisation, over all documents of this node.
+    /// Gives the documents that this node wants: those in its store and those that its spaces list.
+    pub fn wanted(&self) -> Vec<DocumentId> {
+        self.inner.board.lock().wanted.iter().copied().collect()
+    }
+
+    /// Gives the state of synchronisation, over all documents that this node wants.
     ///
     /// Documents whose standing is not known yet are loaded to find out, so the first call may take a while.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn sync_state(&self) -> Result<SyncState, NodeError> {
-        let documents = self.documents()?;
-        let mut unknown: BTreeSet<DocumentId> = documents.iter().copied().collect();
-        unknown.retain(|document| !self.inner.standings.lock().contains_key(document));
+        let unknown: Vec<DocumentId> = {
+            let board = self.inner.board.lock();
+            board.unsettled.iter().filter(|document| !board.standings.contains_key(document)).copied().collect()
+        };
         for document in unknown {
             let standing = self.document(document).standing().await?;
-            self.inner.standings.note(document, standing);
+            self.inner.board.note(document, standing);
         }
-        let online: BTreeSet<StorageId> =
-            self.links().into_iter().filter(|link| link.dialed).filter_map(|link| link.peer.storage).collect();
-        let is_online = self.links().iter().any(|link| link.dialed);
-        let relays = if is_online { online } else { self.relays()?.into_keys().collect() };
-        let standings = self.inner.standings.lock();
-        let pending: usize =
-            documents.iter().filter_map(|document| standings.get(document)).map(|s| pending(s, &relays)).sum();
-        Ok(match (is_online, pending) {
-            (false, pending) => SyncState::Offline { pending },
-            (true, 0) => SyncState::Synced,
-            (true, pending) => SyncState::Syncing { pending },
+        let relays: BTreeSet<StorageId> = self.relays()?.into_keys().collect();
+        let board = self.inner.board.lock();
+        let pending: usize = board.unsettled.iter().map(|document| board.pending(document, &relays)).sum();
+        let is_settled = board.unsettled.is_empty() && board.spaces_followed == board.spaces_changed;
+        Ok(match (board.uplinks.is_empty(), is_settled) {
+            (true, _) => SyncState::Offline { pending },
+            (false, true) => SyncState::Synced,
+            (false, false) => SyncState::Syncing { pending },
         })
+    }
+
+    /// Waits until this node is [synced](SyncState::Synced) with a relay. Waits for ever without one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn synced(&self) -> Result<(), NodeError> {
+        let mut events = self.events();
+        while self.sync_state().await? != SyncState::Synced {
+            match events.recv().await {
+                // Missed events are no harm: the state is asked anew.
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Err(NodeError::Stopped),
+            }
+            // One look serves all that has happened meanwhile.
+            while events.try_recv().is_ok() {}
+        }
+        Ok(())
     }
 }

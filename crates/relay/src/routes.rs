@@ -91,7 +91,7 @@ fn open<A: Acceptor>(
 ) -> Response<Bytes> {
     let key = match websocket_key(headers) {
         Ok(key) => key,
-        Err(refusal) => return refusal,
+        Err((status, reason)) => return text(status, reason),
     };
     let origin = match one(headers, &ORIGIN) {
         Ok(origin) => origin,
@@ -138,23 +138,21 @@ fn serve<A: Acceptor>(acceptor: A, options: SocketOptions, from: Accepted, peer:
 }
 
 /// Checks the request of RFC 6455, section 4.2.1.
-fn websocket_key(headers: &HeaderMap) -> Result<&str, Response<Bytes>> {
+fn websocket_key(headers: &HeaderMap) -> Result<&str, (StatusCode, &'static str)> {
     let has = |name: &HeaderName, token: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
     };
     if !has(&UPGRADE, "websocket") || !has(&CONNECTION, "upgrade") {
-        return Err(text(StatusCode::BAD_REQUEST, "Only an upgrade to WebSocket is possible here.\n"));
+        return Err((StatusCode::BAD_REQUEST, "Only an upgrade to WebSocket is possible here.\n"));
     }
     if one(headers, &SEC_WEBSOCKET_VERSION) != Ok(Some("13")) {
-        let mut refusal = text(StatusCode::UPGRADE_REQUIRED, "Only WebSocket version 13 is spoken here.\n");
-        refusal.headers_mut().insert(SEC_WEBSOCKET_VERSION, http::HeaderValue::from_static("13"));
-        return Err(refusal);
+        return Err((StatusCode::UPGRADE_REQUIRED, "Only WebSocket version 13 is spoken here.\n"));
     }
     match one(headers, &SEC_WEBSOCKET_KEY) {
         // 16 bytes in base64.
         Ok(Some(key)) if key.len() == 24 => Ok(key),
-        _ => Err(text(StatusCode::BAD_REQUEST, "The Sec-WebSocket-Key header is missing or not valid.\n")),
+        _ => Err((StatusCode::BAD_REQUEST, "The Sec-WebSocket-Key header is missing or not valid.\n")),
     }
 }
 
@@ -171,6 +169,10 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
 fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(body.as_bytes()));
     *response.status_mut() = status;
+    if status == StatusCode::UPGRADE_REQUIRED {
+        response.headers_mut().insert(UPGRADE, http::HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, http::HeaderValue::from_static("13"));
+    }
     response
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));

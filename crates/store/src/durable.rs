@@ -298,9 +298,12 @@ impl<E: Engine> Durable<E> {
         let garbage = std::mem::take(&mut writer.garbage);
         self.with_engine(|engine| {
             for (document, old) in &garbage {
-                let current = self.manifest(engine, document)?.and_then(|manifest| manifest.snapshot);
-                if current.is_none_or(|current| current.hash != old.hash) {
-                    self.snapshots.remove(document, old)?;
+                match self.manifest(engine, document) {
+                    // Kept for the rebuild, which may need it.
+                    Err(StoreError::DamagedDocument { .. }) => {}
+                    Ok(Some(manifest)) if manifest.snapshot.is_some_and(|current| current.hash == old.hash) => {}
+                    Ok(_) => self.snapshots.remove(document, old)?,
+                    Err(error) => return Err(error),
                 }
             }
             Ok(())

@@ -34,9 +34,7 @@ impl Snapshots {
     }
 
     fn path(&self, document: &DocumentId, snapshot: &SnapshotRef) -> PathBuf {
-        let mut name = String::with_capacity(104);
-        document.as_bytes().iter().for_each(|byte| name.push_str(&format!("{byte:02x}")));
-        self.folder.join(format!("{name}-{}.snapshot", ChangeHash(snapshot.hash)))
+        self.folder.join(format!("{}-{}.snapshot", document_hex(document), ChangeHash(snapshot.hash)))
     }
 
     /// Writes a snapshot; durable once the folder is flushed too ([`Self::sync`]).
@@ -68,6 +66,24 @@ impl Snapshots {
         Ok(Ok(bytes.into()))
     }
 
+    /// Finds the largest whole snapshot file of a document, for when what referred to it is lost.
+    pub(crate) fn find(&self, document: &DocumentId) -> Result<Option<(SnapshotRef, Bytes)>, StoreError> {
+        let mut best: Option<(SnapshotRef, Bytes)> = None;
+        for path in disk::list(&self.folder)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if !name.starts_with(&document_hex(document)) {
+                continue;
+            }
+            let Some(bytes) = disk::read_optional(&path)? else { continue };
+            let reference = SnapshotRef::of(&bytes);
+            let larger = best.as_ref().is_none_or(|(best, _)| best.bytes < reference.bytes);
+            if larger && self.path(document, &reference) == path {
+                best = Some((reference, bytes.into()));
+            }
+        }
+        Ok(best)
+    }
+
     /// Removes a snapshot that nothing refers to. It need not exist.
     pub(crate) fn remove(&self, document: &DocumentId, snapshot: &SnapshotRef) -> Result<(), StoreError> {
         remove_file(&self.path(document, snapshot))
@@ -95,4 +111,8 @@ fn remove_file(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
         _ => Ok(()),
     }
+}
+
+fn document_hex(document: &DocumentId) -> String {
+    document.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }

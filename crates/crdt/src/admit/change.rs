@@ -1,12 +1,13 @@
 //! Change chunks: the header of the change and its operations.
 
 use super::budget::{Budget, within};
+use super::change_rows::ChangeRows;
 use super::columns::{Known, Layout};
 use super::reader::Reader;
-use super::refusal::{Place, Quantity, Refusal, RowFault};
+use super::refusal::{Place, Quantity, Refusal};
 use super::rows::{
-    ACTION, Action, EXPAND, INSERT, Id, IdLists, KEY_ACTOR, KEY_COUNTER, KEY_TEXT, Key, MARK_NAME, OBJECT_ACTOR,
-    OBJECT_COUNTER, Operation, Operations, VALUE, VALUE_METADATA,
+    ACTION, EXPAND, INSERT, IdLists, KEY_ACTOR, KEY_COUNTER, KEY_TEXT, MARK_NAME, OBJECT_ACTOR, OBJECT_COUNTER,
+    Operations, VALUE, VALUE_METADATA,
 };
 use super::runs::{count_rows, sum_rows};
 
@@ -67,7 +68,7 @@ pub(super) fn check_change(mut reader: Reader<'_>, chunk: Place, budget: &mut Bu
     reader.text("message of the change")?;
     let actors = read_actors(&mut reader, author, budget)?;
     let columns = Layout::read(&mut reader, COLUMNS, false)?.take(&mut reader, budget)?;
-    // What is left are extra bytes, which Automerge keeps as they are.
+    check_extra(reader, sequence)?;
 
     let action = columns.get(ACTION);
     let operations = count_rows(action)?;
@@ -82,67 +83,25 @@ pub(super) fn check_change(mut reader: Reader<'_>, chunk: Place, budget: &mut Bu
     let count = actors.len() as u64;
     let predecessors =
         IdLists::new(references, columns.get(PREDECESSOR_ACTOR), columns.get(PREDECESSOR_COUNTER), count);
-    check_operations(Operations::new(&columns, count, chunk), predecessors, first, operations, &actors)
+    let rows = Operations::new(&columns, count, chunk);
+    ChangeRows::new(rows, predecessors, first, actors, !dependencies.is_empty()).check(operations)
 }
 
-/// Checks what the operations of a change say of each other and of older ones.
-fn check_operations(
-    mut rows: Operations<'_>,
-    mut predecessors: IdLists<'_>,
-    first: u32,
-    count: u64,
-    actors: &[&[u8]],
-) -> Result<(), Refusal> {
-    let mut own: Vec<Operation<'_>> = Vec::new();
-    for counter in (first..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
-        let operation = rows.next(counter)?;
-        let known = |id: Id| if id.actor == 0 && id.counter >= first { own.get((id.counter - first) as usize) } else { None };
-        if let Some(maker) = operation.object.and_then(known) {
-            let in_map = matches!(operation.key, Key::Text(_));
-            let fits = if in_map { maker.action == Action::MakeMap } else { maker.action == Action::MakeSequence };
-            if !fits {
-                return Err(rows.fault_of_last(RowFault::Object));
-            }
-        }
-        if let Key::Element(element) = operation.key
-            && let Some(inserter) = known(element)
-            && !(inserter.insert && inserter.object == operation.object)
-        {
-            return Err(rows.fault_of_last(RowFault::Key));
-        }
-        let references = predecessors.next_count()?;
-        let wants_some = matches!(operation.action, Action::Delete | Action::Increment);
-        if (operation.insert && references > 0) || (wants_some && references == 0) {
-            return Err(rows.fault_of_last(RowFault::Reference));
-        }
-        let mut previous: Option<Id> = None;
-        for _ in 0..references {
-            let id = predecessors.next_id()?;
-            let order = |id: Id| (id.counter, actors.get(id.actor as usize));
-            let ascends = previous.is_none_or(|previous| order(previous) < order(id));
-            let same_target = known(id).is_none_or(|older| target(older, id) == target(&operation, id));
-            if id.counter >= counter || !ascends || !same_target {
-                return Err(rows.fault_of_last(RowFault::Reference));
-            }
-            previous = Some(id);
-        }
-        own.push(operation);
+/// What extra bytes begin with when they name an author.
+const AUTHOR_FOOTER: u8 = 1;
+
+/// Checks the extra bytes, which are free but for one thing: only the first change of an actor may name an author.
+fn check_extra(extra: Reader<'_>, sequence: u64) -> Result<(), Refusal> {
+    // Automerge also takes longer forms of the number, hence the mask.
+    let names_author = extra.bytes().first().is_some_and(|first| first & 0x7f == AUTHOR_FOOTER);
+    if names_author && sequence != 1 {
+        return Err(Refusal::Header { what: "sequence number with an author", value: sequence, place: extra.place() });
     }
-    rows.finish()?;
-    predecessors.finish()
-}
-
-/// Gives the register that an operation works on; `id` is its own id if it is an insertion.
-fn target<'a>(operation: &Operation<'a>, id: Id) -> (Option<Id>, Key<'a>) {
-    (operation.object, if operation.insert { Key::Element(id) } else { operation.key })
+    Ok(())
 }
 
 /// Reads the other actors, which follow the author in ascending order.
-fn read_actors<'a>(
-    reader: &mut Reader<'a>,
-    author: &'a [u8],
-    budget: &Budget<'_>,
-) -> Result<Vec<&'a [u8]>, Refusal> {
+fn read_actors<'a>(reader: &mut Reader<'a>, author: &'a [u8], budget: &Budget<'_>) -> Result<Vec<&'a [u8]>, Refusal> {
     let place = reader.place();
     let count = reader.unsigned("number of other actors")?;
     within(Quantity::Actors, count.saturating_add(1), budget.limits.chunk_actors_max as u64, place)?;

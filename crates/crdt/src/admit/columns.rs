@@ -21,11 +21,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Reads the layout; every column must be known, in order, given once, and hold something.
-    pub(super) fn read(
-        reader: &mut Reader<'_>,
-        known: &'static [Known],
-        may_deflate: bool,
-    ) -> Result<Self, Refusal> {
+    pub(super) fn read(reader: &mut Reader<'_>, known: &'static [Known], may_deflate: bool) -> Result<Self, Refusal> {
         let place = reader.place();
         let count = reader.unsigned("number of columns")?;
         if count > known.len() as u64 {

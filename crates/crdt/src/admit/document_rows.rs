@@ -124,6 +124,8 @@ struct Order<'a> {
     made: HashMap<Id, bool>,
     object: Option<Id>,
     in_sequence: bool,
+    /// Marks begun in the current object and not ended.
+    begun: HashSet<Id>,
     /// Elements of the current sequence.
     elements: HashSet<Id>,
     /// What the operations at hand work on, and the last of them.
@@ -148,6 +150,7 @@ impl<'a> Order<'a> {
             self.started = true;
             self.object = operation.object;
             self.elements.clear();
+            self.begun.clear();
             self.leave_register();
         }
         let register = match operation.key {
@@ -174,6 +177,13 @@ impl<'a> Order<'a> {
         match operation.action {
             Action::MakeMap => drop(self.made.insert(id, false)),
             Action::MakeSequence => drop(self.made.insert(id, true)),
+            Action::MarkBegin => drop(self.begun.insert(id)),
+            // A mark ends behind its begin, in the same object; the ids are neighbours.
+            Action::MarkEnd => {
+                if !self.begun.remove(&Id { counter: id.counter - 1, actor: id.actor }) {
+                    return Err(RowFault::Order);
+                }
+            }
             // Deletions have no row in a document.
             Action::Delete => return Err(RowFault::Shape),
             _ => {}

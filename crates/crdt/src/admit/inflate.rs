@@ -50,8 +50,7 @@ fn run(
     let mut read = 0;
     loop {
         let (in_before, out_before) = (inflater.total_in(), inflater.total_out());
-        let status =
-            inflater.decompress(&bytes[read..], &mut buffer, FlushDecompress::None).map_err(|_| broken())?;
+        let status = inflater.decompress(&bytes[read..], &mut buffer, FlushDecompress::None).map_err(|_| broken())?;
         let taken = usize::try_from(inflater.total_in() - in_before).map_err(|_| broken())?;
         let given = usize::try_from(inflater.total_out() - out_before).map_err(|_| broken())?;
         read += taken;

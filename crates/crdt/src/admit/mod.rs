@@ -14,6 +14,7 @@
 
 mod budget;
 mod change;
+mod change_rows;
 mod chunk;
 mod columns;
 mod document;

@@ -53,7 +53,8 @@ impl<'a> Reader<'a> {
     /// Takes the next bytes as a reader of their own, which keeps their place.
     pub(super) fn split(&mut self, count: u64, what: &'static str) -> Result<Reader<'a>, Refusal> {
         let truncated = Refusal::Truncated { what, needed: count, left: self.left(), place: self.place };
-        let Some((head, tail)) = usize::try_from(count).ok().and_then(|count| self.bytes.split_at_checked(count)) else {
+        let Some((head, tail)) = usize::try_from(count).ok().and_then(|count| self.bytes.split_at_checked(count))
+        else {
             return Err(truncated);
         };
         let head = Self { bytes: head, place: self.place };
@@ -63,12 +64,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn byte(&mut self, what: &'static str) -> Result<u8, Refusal> {
-        let (first, tail) = self.bytes.split_first().ok_or(Refusal::Truncated {
-            what,
-            needed: 1,
-            left: 0,
-            place: self.place,
-        })?;
+        let (first, tail) =
+            self.bytes.split_first().ok_or(Refusal::Truncated { what, needed: 1, left: 0, place: self.place })?;
         self.bytes = tail;
         self.place.byte += 1;
         Ok(*first)

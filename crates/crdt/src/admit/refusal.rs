@@ -118,6 +118,9 @@ pub enum RowFault {
     /// A predecessor or successor is out of order, or on the wrong side in time.
     #[error("a predecessor or successor cannot be")]
     Reference,
+    /// An actor is listed that no operation names.
+    #[error("an actor is listed that no operation names")]
+    Actors,
     /// An id is given twice, or belongs to no change.
     #[error("the id is taken or belongs to no change")]
     Id,

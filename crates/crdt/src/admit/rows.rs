@@ -41,7 +41,8 @@ pub(super) enum Action {
     Set,
     Delete,
     Increment,
-    Mark,
+    MarkBegin,
+    MarkEnd,
 }
 
 /// One operation, without its id and its predecessors or successors.
@@ -112,23 +113,24 @@ impl<'a> Operations<'a> {
             1 => Action::Set,
             3 => Action::Delete,
             5 => Action::Increment,
-            7 => Action::Mark,
+            7 if mark_name.is_some() => Action::MarkBegin,
+            7 => Action::MarkEnd,
             _ => return Err(self.fault(RowFault::Action)),
         };
         let in_map = matches!(key, Key::Text(_));
         let value_fits = match action {
-            Action::MakeMap | Action::MakeSequence | Action::Delete => kind == Kind::Null,
+            Action::MakeMap | Action::MakeSequence | Action::Delete | Action::MarkEnd => kind == Kind::Null,
             Action::Increment => kind == Kind::Integer,
-            Action::Set => true,
-            Action::Mark => mark_name.is_some() || kind == Kind::Null,
+            Action::Set | Action::MarkBegin => true,
         };
         let insert_fits = match action {
             Action::Delete | Action::Increment => !insert,
-            Action::Mark => insert,
+            Action::MarkBegin | Action::MarkEnd => insert,
             _ => true,
         } && (insert || key != Key::Head)
             && !(insert && in_map);
-        let mark_fits = action == Action::Mark || (mark_name.is_none() && !expand);
+        let is_mark = matches!(action, Action::MarkBegin | Action::MarkEnd);
+        let mark_fits = is_mark || (mark_name.is_none() && !expand);
         // The root is a map; other objects are what the document says, which is not known here.
         let object_fits = object.is_some() || in_map;
         if !(value_fits && insert_fits && mark_fits && object_fits) {
@@ -204,12 +206,7 @@ pub(super) struct IdLists<'a> {
 
 impl<'a> IdLists<'a> {
     pub(super) fn new(count: Column<'a>, actor: Column<'a>, counter: Column<'a>, actors: u64) -> Self {
-        Self {
-            actors,
-            count: Cursor::new(count),
-            actor: Cursor::new(actor),
-            counter: DeltaCursor::new(counter),
-        }
+        Self { actors, count: Cursor::new(count), actor: Cursor::new(actor), counter: DeltaCursor::new(counter) }
     }
 
     /// Gives how many ids the next row has; each must then be taken.
@@ -276,8 +273,7 @@ impl<'a> Values<'a> {
     /// Gives the next value undecoded: its type and its bytes.
     pub(super) fn next_raw(&mut self) -> Result<(u64, Reader<'a>), Refusal> {
         let metadata = self.metadata.required()?;
-        let value =
-            self.raw.split(metadata >> 4, "value").map_err(|_| self.metadata.fault(ColumnFault::Length))?;
+        let value = self.raw.split(metadata >> 4, "value").map_err(|_| self.metadata.fault(ColumnFault::Length))?;
         Ok((metadata & 0xf, value))
     }
 

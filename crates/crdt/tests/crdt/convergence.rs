@@ -10,17 +10,40 @@ const REPLICAS: usize = 3;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Edit { replica: usize, register: u8, value: u8 },
+    Edit {
+        replica: usize,
+        register: u8,
+        value: u8,
+    },
     /// At the heads that the replica had some edits ago.
-    EditOld { replica: usize, ago: usize, register: u8, value: u8 },
-    Delete { replica: usize, entry: u8 },
-    Restore { replica: usize, entry: u8 },
+    EditOld {
+        replica: usize,
+        ago: usize,
+        register: u8,
+        value: u8,
+    },
+    Delete {
+        replica: usize,
+        entry: u8,
+    },
+    Restore {
+        replica: usize,
+        entry: u8,
+    },
     /// One message from one replica to another.
-    Send { from: usize, to: usize },
+    Send {
+        from: usize,
+        to: usize,
+    },
     /// The link breaks and comes back; messages on their way are lost with it.
-    Reconnect { a: usize, b: usize },
+    Reconnect {
+        a: usize,
+        b: usize,
+    },
     /// The replica restarts from what it stored.
-    Restart { replica: usize },
+    Restart {
+        replica: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -137,8 +160,6 @@ fn write(register: u8, value: u8) -> Write {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
     #[test]
     fn replicas_converge(steps in prop::collection::vec(step(), 1..60)) {
         let mut world = World::new();

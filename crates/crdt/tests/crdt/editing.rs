@@ -12,7 +12,12 @@ fn the_first_edit_brings_the_containers_and_an_edit_is_one_change() {
     let first = edit(
         &mut document,
         1,
-        &[about("kind", "audit"), about("title", "North roof"), set("M050/status", "dead"), set("M050/comment", "burnt")],
+        &[
+            about("kind", "audit"),
+            about("title", "North roof"),
+            set("M050/status", "dead"),
+            set("M050/comment", "burnt"),
+        ],
     );
     assert_eq!(first.chunks.len(), 2, "genesis and the edit");
     assert_eq!(document.change_count(), 2);

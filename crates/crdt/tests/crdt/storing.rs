@@ -63,8 +63,11 @@ fn damaged_bytes_are_an_error_and_never_a_panic() {
             let mut bytes = chunk.to_vec();
             bytes[at] ^= 0x10;
             damaged[index] = bytes.into();
-            let loaded = Document::load(None, &damaged);
-            assert!(matches!(loaded, Err(LoadError::Change { .. })), "chunk {index} byte {at}");
+            match Document::load(None, &damaged) {
+                // The last bits of a deflate stream mean nothing.
+                Ok(loaded) => assert_eq!(loaded.heads(), document.heads(), "chunk {index} byte {at}"),
+                Err(error) => assert!(matches!(error, LoadError::Change { .. }), "chunk {index} byte {at}: {error}"),
+            }
         }
     }
     let snapshot = document.save().unwrap();
@@ -90,4 +93,13 @@ fn what_a_device_stored_while_synchronising_is_the_document() {
     let loaded = Document::load(Some(&b.stored[0]), &b.stored[1..]).unwrap();
     assert_eq!(loaded.heads(), b.document.heads());
     assert_eq!(loaded.entries(None), b.document.entries(None));
+}
+
+/// Documents live in shards, each on its own thread.
+#[test]
+fn documents_and_sessions_move_between_threads() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Document>();
+    moves::<comity_crdt::SyncSession>();
+    moves::<comity_crdt::Admitted>();
 }

@@ -123,7 +123,8 @@ fn readers_in_step_share_one_payload() {
         edit(&mut relay, 1, &[set("M1/status", round)]);
         loop {
             let payloads: Vec<_> = sessions.iter_mut().map(|session| relay.generate(session)).collect();
-            let places: BTreeSet<_> = payloads.iter().map(|payload| payload.as_ref().map(|bytes| bytes.as_ptr())).collect();
+            let places: BTreeSet<_> =
+                payloads.iter().map(|payload| payload.as_ref().map(|bytes| bytes.as_ptr())).collect();
             assert_eq!(places.len(), 1, "the same bytes in the same place");
             let mut quiet = true;
             for ((reader, session), payload) in readers.iter_mut().zip(&mut sessions).zip(payloads) {

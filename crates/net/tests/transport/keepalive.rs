@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{CALM, accepted, start};
+use crate::support::{self, CALM, accepted, start};
 
 const QUICK: Keepalive = Keepalive { ping_interval: Duration::from_millis(20), dead_after: Duration::from_millis(150) };
 
@@ -37,6 +37,7 @@ async fn an_idle_peer_that_answers_pings_lives_on() {
 
 #[tokio::test]
 async fn a_peer_that_reads_slowly_is_not_taken_for_dead() {
+    let _alone = support::LARGE.lock().await;
     let (theirs, ours, _) = accepted(1 << 20).await;
     let megabytes = Bytes::from(vec![7; 24 << 20]);
     let keepalive = Keepalive { ping_interval: Duration::from_millis(50), dead_after: Duration::from_millis(500) };

@@ -11,7 +11,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::support::{CALM, accepted, start};
+use crate::support::{self, CALM, accepted, start};
 
 fn message(byte: u8, length: usize) -> Outgoing {
     Outgoing::Message(Bytes::from(vec![byte; length]))
@@ -27,6 +27,7 @@ async fn two_hundred_small_messages_cost_a_few_writes() {
     }
     assert!(meter.writes() - before <= 3, "{} writes", meter.writes() - before);
     theirs.close(None).await.unwrap();
+    drop(theirs);
     let closed = running.task.await.unwrap();
     assert!(closed.flushes <= 3, "{closed:?}");
     assert_eq!(closed.messages_written, 200);
@@ -36,6 +37,7 @@ async fn two_hundred_small_messages_cost_a_few_writes() {
 
 #[tokio::test]
 async fn a_peer_that_does_not_read_does_not_stop_us_from_reading() {
+    let _alone = support::LARGE.lock().await;
     let (mut theirs, ours, meter) = accepted(1 << 20).await;
     let mut running = start(ours, CALM, 8, vec![message(1, 32 << 20), message(2, 10)]);
     for number in 0..100u8 {
@@ -137,6 +139,7 @@ async fn each_way_for_a_peer_to_go_is_told_apart() {
     let running = start(ours, CALM, 8, vec![]);
     let close = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 1001.into(), reason: "lid shut".into() };
     theirs.close(Some(close)).await.unwrap();
+    drop(theirs);
     let closed = running.task.await.unwrap();
     assert!(matches!(&closed.reason, CloseReason::Remote(bye) if *bye == Goodbye::new(1001, "lid shut")), "{closed:?}");
 
@@ -190,6 +193,7 @@ fn resident_bytes() -> usize {
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn a_large_upload_does_not_stay_in_memory_with_its_connection() {
+    let _alone = support::LARGE.lock().await;
     const LARGE: usize = 8 << 20;
     let mut links = Vec::new();
     let upload = Bytes::from(vec![3; LARGE]);

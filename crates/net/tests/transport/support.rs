@@ -14,6 +14,9 @@ use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
 pub const CALM: Keepalive = Keepalive { ping_interval: Duration::from_secs(15), dead_after: Duration::from_secs(45) };
 
+/// Held by each test that moves many megabytes, so that one can measure memory.
+pub static LARGE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A client made of plain tungstenite, and our end of its connection.
 pub async fn accepted(message_bytes_max: usize) -> (WebSocketStream<TcpStream>, Connection, Arc<Meter>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -159,7 +159,11 @@ impl File<'_> {
 impl Scope {
     fn covers(&self, path: &str, test: bool) -> bool {
         match self {
-            Self::Crates(crates) => !test && crate_of(path).is_some_and(|name| crates.contains(&name)),
+            // A crate's own examples and benchmarks may look at the clock.
+            Self::Crates(crates) => {
+                let inside = path.contains("/src/") && crate_of(path).is_some_and(|name| crates.contains(&name));
+                inside && !test
+            }
             Self::Product => !test,
             Self::Everywhere => true,
         }

@@ -20,6 +20,7 @@ fn a_pure_crate_has_no_clock_and_no_randomness() {
     assert_eq!(in_file("crates/crdt/src/lib.rs", "let t = SystemTime::now();"), [(1, "clock")]);
     assert_eq!(in_file("crates/access/src/key.rs", "getrandom::fill(&mut seed)"), [(1, "randomness")]);
     assert_eq!(in_file(NODE, "let now = Instant::now();"), []);
+    assert_eq!(in_file("crates/crdt/examples/sync_cost.rs", "let now = Instant::now();"), []);
 }
 
 #[test]

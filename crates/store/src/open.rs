@@ -1,0 +1,318 @@
+//! Opening: create, go on after a proper close, or recover.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::apply::apply;
+use crate::catalogue::{self, Catalogue, Expected, Index, meta_id};
+use crate::check::{Checked, check};
+use crate::child;
+use crate::disk::{self, FolderLock};
+use crate::durable::{Durable, OpenParts};
+use crate::engine::{Engine, within};
+use crate::entry::Entry;
+use crate::error::{OpenError, StoreError};
+use crate::folder::{CleanMark, Folder, Format};
+use crate::journal::{self, Journal};
+use crate::options::Options;
+use crate::rebuild::{self, Rebuilt};
+use crate::report::OpenReport;
+use crate::snapshots::Snapshots;
+
+/// Opens or creates the store in a folder.
+pub(crate) fn open<E: Engine>(root: &Path, options: Options) -> Result<(Durable<E>, OpenReport), OpenError> {
+    disk::create_folder(root)?;
+    let folder = Folder::new(root);
+    let lock = FolderLock::take(root, options.lock_patience)?;
+    let Some(format) = folder.format()? else {
+        if !folder.is_empty()? {
+            return Err(OpenError::NotAStore { folder: root.to_owned() });
+        }
+        return create(folder, options, lock);
+    };
+    check_engine::<E>(&folder, &format)?;
+    let mut opening = Opening { folder, format, options, report: OpenReport::default() };
+    let parts = opening.open::<E>(lock)?;
+    let report = opening.report;
+    if report.is_damaged() {
+        tracing::warn!(folder = %root.display(), ?report, "the store was damaged");
+    }
+    Ok((Durable::new(parts), report))
+}
+
+/// Refuses a folder of another engine.
+pub(crate) fn check_engine<E: Engine>(folder: &Folder, format: &Format) -> Result<(), OpenError> {
+    if format.engine != E::NAME {
+        let (folder, found) = (folder.root.clone(), format.engine.clone());
+        return Err(OpenError::OtherEngine { folder, found, wanted: E::NAME });
+    }
+    Ok(())
+}
+
+fn create<E: Engine>(
+    folder: Folder,
+    options: Options,
+    lock: FolderLock,
+) -> Result<(Durable<E>, OpenReport), OpenError> {
+    // The format file comes last but one: a creation that was cut short leaves a folder that is not taken for a store.
+    // The engine goes to its place by a rename, so that what is there is whole.
+    let engine_folder = folder.engine(E::NAME);
+    let snapshots = Snapshots::open(folder.snapshots())?;
+    let engine = E::open(&engine_folder)?;
+    let format = folder.create_format(E::NAME)?;
+    let sealer = format.sealer;
+    let catalogue = Catalogue::write(sealer, &folder.root, &Index::default())?;
+    let journal = Journal::begin(sealer, &folder.journal(), 1)?;
+    disk::sync_folder(&folder.root)?;
+    let index = Index::default();
+    let parts = OpenParts { folder, sealer, options, snapshots, journal, catalogue, engine, index, lock };
+    Ok((Durable::new(parts), OpenReport { created: true, clean: true, ..OpenReport::default() }))
+}
+
+struct Opening {
+    folder: Folder,
+    format: Format,
+    options: Options,
+    report: OpenReport,
+}
+
+/// What the store's own files say, whatever the engine says.
+pub(crate) struct Evidence {
+    pub(crate) catalogue: catalogue::Contents,
+    pub(crate) journal: journal::Contents,
+    pub(crate) mark: Option<CleanMark>,
+}
+
+impl Evidence {
+    pub(crate) fn read(folder: &Folder, format: &Format) -> Result<Self, StoreError> {
+        Ok(Self {
+            catalogue: Catalogue::read(&format.sealer, &folder.root)?,
+            journal: journal::read(&format.sealer, &folder.journal())?,
+            mark: folder.clean_mark(&format.sealer)?,
+        })
+    }
+
+    /// Tells whether the store was closed properly and nothing has changed since.
+    pub(crate) fn is_clean(&self) -> bool {
+        let Some(mark) = self.mark else { return false };
+        let journal = &self.journal;
+        let report = &journal.report;
+        let quiet = journal.groups.is_empty() && report.tail_bytes == 0 && !report.is_damaged() && journal.segments == 1;
+        let whole = self.catalogue.rows_lost + self.catalogue.rows_torn == 0 && !self.catalogue.missing;
+        quiet && whole && mark.next == journal.next && mark.catalogue_bytes == self.catalogue.bytes
+    }
+
+    /// Gives what must be there once the journal is replayed.
+    pub(crate) fn expected(&self) -> Index {
+        let mut index = self.catalogue.index.clone();
+        for (stamp, entries) in &self.journal.groups {
+            for entry in entries {
+                match entry {
+                    Entry::Manifest { document, manifest, .. } => {
+                        let expected = Expected { stamp: *stamp, live_bytes: manifest.live_bytes() };
+                        index.put_document(*document, expected);
+                    }
+                    Entry::Meta { key, .. } => drop(index.meta.insert(meta_id(key), *stamp)),
+                    Entry::RemoveMeta { key } => drop(index.meta.remove(&meta_id(key))),
+                    _ => {}
+                }
+            }
+        }
+        index
+    }
+
+    /// Gives a number above every group that was ever written.
+    pub(crate) fn next(&self) -> u64 {
+        let mark = self.mark.map_or(0, |mark| mark.next);
+        self.journal.next.max(mark).max(self.catalogue.index.stamp_max() + 1).max(1)
+    }
+}
+
+impl Opening {
+    fn open<E: Engine>(&mut self, lock: FolderLock) -> Result<OpenParts<E>, OpenError> {
+        let sealer = self.format.sealer;
+        self.folder.settle_engine(E::NAME)?;
+        let mut evidence = Evidence::read(&self.folder, &self.format)?;
+        self.folder.remove_clean_mark()?;
+        let snapshots = Snapshots::open(self.folder.snapshots())?;
+        let clean = evidence.is_clean();
+        self.report.journal = evidence.journal.report.clone();
+        self.report.catalogue_rows_lost = evidence.catalogue.rows_lost;
+        if evidence.catalogue.missing || (evidence.mark.is_some() && !clean) {
+            // A mark that does not fit means that a file was changed while the store was closed.
+            self.report.catalogue_rows_lost = self.report.catalogue_rows_lost.max(1);
+        }
+        if evidence.journal.segments == 0 {
+            self.report.journal.damaged_segments += 1;
+        }
+        let mut reason = None;
+        if clean {
+            match self.open_engine::<E>() {
+                Ok(engine) => {
+                    self.report.clean = true;
+                    let journal = Journal::begin(sealer, &self.folder.journal(), evidence.next())?;
+                    let catalogue = Catalogue::reopen(sealer, &self.folder.root, &evidence.catalogue);
+                    let index = std::mem::take(&mut evidence.catalogue.index);
+                    return Ok(self.parts(snapshots, journal, catalogue, engine, index, lock));
+                }
+                Err(error) => reason = Some(error.to_string()),
+            }
+        }
+        let (engine, index) = self.recover::<E>(&evidence, &snapshots, reason)?;
+        let next = evidence.next().max(index.stamp_max() + 1);
+        // Engine first, then the list of what it holds, then the journal that could make it again.
+        engine.sync()?;
+        let catalogue = Catalogue::write(sealer, &self.folder.root, &index)?;
+        let journal = Journal::begin(sealer, &self.folder.journal(), next)?;
+        Ok(self.parts(snapshots, journal, catalogue, engine, index, lock))
+    }
+
+    fn parts<E>(
+        &self,
+        snapshots: Snapshots,
+        journal: Journal,
+        catalogue: Catalogue,
+        engine: E,
+        index: Index,
+        lock: FolderLock,
+    ) -> OpenParts<E> {
+        OpenParts {
+            folder: self.folder.clone(),
+            sealer: self.format.sealer,
+            options: self.options.clone(),
+            snapshots,
+            journal,
+            catalogue,
+            engine,
+            index,
+            lock,
+        }
+    }
+
+    /// Gives an engine that holds all that can be had: the old one when it verifies, else one built anew.
+    fn recover<E: Engine>(
+        &mut self,
+        evidence: &Evidence,
+        snapshots: &Snapshots,
+        reason: Option<String>,
+    ) -> Result<(E, Index), OpenError> {
+        let reason = match reason {
+            Some(reason) => reason,
+            None => match self.replay_and_check::<E>(evidence, snapshots) {
+                Ok((engine, checked)) if !checked.is_damaged() => {
+                    self.report.snapshots_removed = snapshots.collect(&checked.snapshots)?;
+                    return Ok((engine, checked.index));
+                }
+                Ok((engine, checked)) => {
+                    let deadline = self.deadline::<E>();
+                    // If it cannot even close, the rename below still takes its files out of the way.
+                    if let Err(error) = within("close", deadline, move || engine.close()) {
+                        tracing::warn!(%error, "the damaged engine did not close");
+                    }
+                    describe(&checked)
+                }
+                Err(error) => error.to_string(),
+            },
+        };
+        tracing::warn!(folder = %self.folder.root.display(), reason, "rebuilding the store");
+        self.report.reason = Some(reason);
+        Ok(self.rebuild::<E>(evidence, snapshots)?)
+    }
+
+    fn replay_and_check<E: Engine>(
+        &self,
+        evidence: &Evidence,
+        snapshots: &Snapshots,
+    ) -> Result<(E, Checked), StoreError> {
+        let deadline = self.deadline::<E>();
+        if self.folder.engine(E::NAME).exists() {
+            child::try_engine(&self.options, &self.folder.root, deadline)?;
+        }
+        let engine = self.open_engine::<E>()?;
+        let sealer = self.format.sealer;
+        let (groups, expected) = (evidence.journal.groups.clone(), evidence.expected());
+        let snapshots = snapshots.clone();
+        within("replay and verify", deadline, move || {
+            for (stamp, entries) in &groups {
+                apply(&engine, &sealer, *stamp, entries)?;
+            }
+            let checked = check(&engine, &sealer, &snapshots, &expected)?;
+            Ok((engine, checked))
+        })
+    }
+
+    fn open_engine<E: Engine>(&self) -> Result<E, StoreError> {
+        let path = self.folder.engine(E::NAME);
+        if !path.exists() {
+            let message = "its folder is missing".to_owned();
+            return Err(StoreError::Engine { engine: E::NAME, what: "open", message });
+        }
+        within("open", self.deadline::<E>(), move || E::open(&path))
+    }
+
+    fn deadline<E: Engine>(&self) -> Duration {
+        deadline(&self.options, &self.folder.engine(E::NAME))
+    }
+
+    fn rebuild<E: Engine>(&mut self, evidence: &Evidence, snapshots: &Snapshots) -> Result<(E, Index), StoreError> {
+        let (current, new) = (self.folder.engine(E::NAME), self.folder.engine_new(E::NAME));
+        let aside = self.set_aside_folder();
+        let sources = [current.clone()];
+        let sealer = &self.format.sealer;
+        let Rebuilt { index, damaged, meta_rows_lost, rows, referred } =
+            rebuild::rebuild::<E>(sealer, &sources, &new, evidence, snapshots)?;
+        disk::create_folder(&aside)?;
+        disk::copy_below(&self.folder.journal(), &aside.join("journal"))?;
+        for name in ["FORMAT", Catalogue::NAME] {
+            let path = self.folder.root.join(name);
+            if path.exists() {
+                std::fs::copy(&path, aside.join(name)).map_err(StoreError::io("copy", &path))?;
+            }
+        }
+        if current.exists() {
+            disk::rename_durably(&current, &aside.join(E::NAME))?;
+        }
+        disk::rename_durably(&new, &current)?;
+        // Snapshot files that nothing refers to stay this time: they are evidence too, until the next recovery.
+        tracing::debug!(snapshots = referred.len(), "snapshots kept");
+        self.report.set_aside = Some(aside);
+        self.report.rebuilt_rows = rows;
+        self.report.damaged = damaged;
+        self.report.meta_rows_lost = meta_rows_lost;
+        Ok((E::open(&current)?, index))
+    }
+
+    fn set_aside_folder(&self) -> PathBuf {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let name = |suffix: String| self.folder.root.join(format!("damaged-{seconds}{suffix}"));
+        let mut path = name(String::new());
+        let mut try_number = 1;
+        while path.exists() {
+            path = name(format!("-{try_number}"));
+            try_number += 1;
+        }
+        path
+    }
+}
+
+/// Gives how long an engine with files of this size may take.
+pub(crate) fn deadline(options: &Options, engine: &Path) -> Duration {
+    let bytes = disk::bytes_below(engine).unwrap_or(0);
+    options.open_deadline + Duration::from_secs(bytes >> 22)
+}
+
+fn describe(checked: &Checked) -> String {
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for damage in checked.damaged.iter().flat_map(|damaged| &damaged.damage) {
+        *kinds.entry(damage.to_string()).or_default() += 1;
+    }
+    let mut words: Vec<String> = kinds.iter().take(8).map(|(kind, count)| format!("{count} times {kind}")).collect();
+    if checked.meta_rows_lost > 0 {
+        words.push(format!("{} node-level rows lost", checked.meta_rows_lost));
+    }
+    if checked.stray_rows > 0 {
+        words.push(format!("{} rows that belong to nothing", checked.stray_rows));
+    }
+    words.join(", ")
+}
