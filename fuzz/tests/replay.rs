@@ -6,7 +6,7 @@ use std::path::Path;
 type Run = fn(&[u8]);
 
 /// The targets, by the name of their binary and of their corpus folder.
-const TARGETS: &[(&str, Run)] = &[("wire_decode", comity_fuzz::wire::run)];
+const TARGETS: &[(&str, Run)] = &[("admission", comity_fuzz::admission::run), ("wire_decode", comity_fuzz::wire::run)];
 
 #[test]
 fn the_whole_corpus_holds() {

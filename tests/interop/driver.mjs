@@ -31,7 +31,8 @@
 //   flush        name                              writes every ready document to storage
 //   shutdown     name                              flush, close, forget the repo (a server: its port too)
 //   kill         name                              cut as by SIGKILL: sockets terminated, nothing more is written
-//   traffic      name, reset?                      -> sent, received   {"sync": 3, "request": 1, …}
+//   traffic      name, reset?                      -> sent, received: messages by type {"sync": 3, "request": 1, …};
+//                                                     sent_bytes, received_bytes: bytes of their data by type
 // Documents
 //   create       name, value? ({}), immutable?     -> document_id, heads
 //   import       name, bytes (base64), document_id?-> document_id, heads

@@ -50,23 +50,26 @@ async function register(name, adapter, { storage, peer_id, gossip, announce }) {
 }
 
 function countTraffic(adapter) {
-  const counts = { sent: {}, received: {} }
+  const counts = { sent: {}, received: {}, sent_bytes: {}, received_bytes: {} }
+  const count = (direction, { type, data }) => {
+    counts[direction][type] = (counts[direction][type] ?? 0) + 1
+    const bytes = `${direction}_bytes`
+    counts[bytes][type] = (counts[bytes][type] ?? 0) + (data?.byteLength ?? 0)
+  }
   const send = adapter.send
   adapter.send = message => {
-    counts.sent[message.type] = (counts.sent[message.type] ?? 0) + 1
+    count("sent", message)
     return send.call(adapter, message)
   }
-  adapter.on("message", message => {
-    counts.received[message.type] = (counts.received[message.type] ?? 0) + 1
-  })
+  adapter.on("message", message => count("received", message))
   return counts
 }
 
 export async function traffic({ name, reset = false }) {
   const held = repoOf(name)
-  const { sent, received } = structuredClone(held.traffic)
-  if (reset) Object.assign(held.traffic, { sent: {}, received: {} })
-  return { sent, received }
+  const { sent, received, sent_bytes, received_bytes } = structuredClone(held.traffic)
+  if (reset) Object.assign(held.traffic, { sent: {}, received: {}, sent_bytes: {}, received_bytes: {} })
+  return { sent, received, sent_bytes, received_bytes }
 }
 
 export async function connected({ name, peer_id, timeout_ms }) {

@@ -245,7 +245,7 @@ async fn agree(documents: &[Document]) -> Result<Heads> {
     // Two devices were apart: there is no agreement before both branches are in.
     let mut marks = Vec::new();
     for document in documents {
-        marks.push(document.read(comity_node::View::heads).await?);
+        marks.push(document.read(|view| view.heads()).await?);
     }
     let branches: Vec<Heads> = marks[..2].to_vec();
     loop {

@@ -61,9 +61,13 @@ pub(crate) fn value(scalar: &ScalarValue) -> Value {
 
 /// Reads what a register of a document shows. A `Text` object of another application reads as its text; any other
 /// object is not a value of a register.
-pub(crate) fn shown(document: &automerge::Automerge, value: &ValueRef<'_>, id: &ObjId) -> Option<Value> {
+pub(crate) fn shown(
+    document: &automerge::Automerge,
+    value: &ValueRef<'_>,
+    id: impl FnOnce() -> ObjId,
+) -> Option<Value> {
     Some(match value {
-        ValueRef::Object(ObjType::Text) => Value::Text(document.text(id).ok()?),
+        ValueRef::Object(ObjType::Text) => Value::Text(document.text(id()).ok()?),
         ValueRef::Object(_) => return None,
         ValueRef::Scalar(scalar) => match scalar {
             ScalarValueRef::Null => Value::Null,

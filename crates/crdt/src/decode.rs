@@ -130,6 +130,8 @@ pub struct DecodedChange {
     pub actor: ActorId,
     /// Counts the changes of this actor from 1.
     pub seq: u64,
+    /// The counter of its first operation: greater than any its author had seen, even when it holds no operation.
+    pub start_op: u64,
     /// The heads that its author had seen.
     pub deps: Vec<ChangeHash>,
     /// When, in seconds since 1970, as its author's clock said.
@@ -143,7 +145,7 @@ pub struct DecodedChange {
 impl DecodedChange {
     /// Orders changes so that each comes after what it depends on, the same on every device.
     pub(crate) fn order(&self) -> (u64, &ActorId, u64) {
-        (self.ops.first().map_or(0, |op| op.id.counter), &self.actor, self.seq)
+        (self.start_op, &self.actor, self.seq)
     }
 }
 
@@ -172,6 +174,7 @@ fn decode(change: &Change) -> DecodedChange {
     DecodedChange {
         hash: convert::hash(change.hash()),
         seq: change.seq(),
+        start_op: start,
         deps: change.deps().iter().copied().map(convert::hash).collect(),
         time_s: change.timestamp(),
         act: change.message().and_then(Act::from_message),

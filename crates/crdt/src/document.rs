@@ -115,15 +115,25 @@ impl Document {
         changes.iter().map(|change| (convert::hash(change.hash), convert::actor(&change.actor))).collect()
     }
 
-    /// Writes the whole document in Automerge's document format, without changes that still wait for others.
+    /// Writes the whole document in Automerge's document format, without changes that still wait for others. What is
+    /// written is read back and compared, for the store forgets the single changes once it has it.
     ///
-    /// `None` when the document is broken or Automerge cannot write it; the changes one by one are then all there is.
+    /// `None` when the document is broken, or Automerge writes what it cannot read; the changes one by one are then
+    /// all there is.
     pub fn save(&self) -> Option<Bytes> {
         if self.broken {
             return None;
         }
         let options = SaveOptions { deflate: true, retain_orphans: false };
-        self.quietly("save", |inner| Some(inner.save_with_options(options).into()))
+        let bytes = self.quietly("save", |inner| {
+            let bytes = inner.save_with_options(options);
+            let read_back = Automerge::load(&bytes).is_ok_and(|copy| copy.get_heads() == inner.get_heads());
+            read_back.then(|| Bytes::from(bytes))
+        });
+        if bytes.is_none() {
+            tracing::error!(heads = %self.heads, "automerge cannot read back the document that it wrote");
+        }
+        bytes
     }
 
     /// Reads under `catch_unwind`: foreign operations that passed admission may still find a panic in Automerge.
@@ -157,5 +167,37 @@ impl Document {
     pub(crate) fn advanced(&mut self) {
         self.heads = convert::heads(&self.inner.get_heads());
         self.payloads.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use comity_model::{Act, ActKind, HybridTime, Limits};
+
+    use super::*;
+    use crate::{EditError, SyncSession};
+
+    #[test]
+    fn after_a_panic_the_document_is_gone_and_says_so() {
+        let mut document = Document::new();
+        let act = Act { time: HybridTime::default(), policy: [0; 8], kind: ActKind::Edit };
+        let actor = ActorId::from_bytes(&[1; 24]);
+        let write = [comity_model::Write::Set { key: "M1/status".parse().unwrap(), value: "good".into() }];
+        document.edit(&actor, act, None, &write, &Limits::default()).unwrap();
+        assert!(document.guarded("test", |_| panic!("as hostile bytes might make it")).is_err());
+        assert!(document.is_broken() && document.is_empty());
+        assert!(document.entries(None).is_empty());
+        assert!(document.save().is_none());
+        assert!(document.generate(&mut SyncSession::new()).is_none());
+        let refused = document.edit(&actor, act, None, &write, &Limits::default());
+        assert!(matches!(refused, Err(EditError::Broken)));
+    }
+
+    #[test]
+    fn a_panic_while_reading_costs_only_the_answer() {
+        let document = Document::new();
+        let answer: Option<u8> = document.quietly("test", |_| panic!("as hostile bytes might make it"));
+        assert_eq!(answer, None);
+        assert!(!document.is_broken());
     }
 }

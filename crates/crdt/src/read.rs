@@ -117,7 +117,7 @@ impl Document {
             let mut entries = BTreeMap::<EntryId, Entry>::new();
             for item in values(inner, range, at.as_deref()) {
                 let Ok(RegisterKey { entry, field }) = item.key.parse() else { continue };
-                let Some(value) = convert::shown(inner, &item.value, &item.id()) else { continue };
+                let Some(value) = convert::shown(inner, &item.value, || item.id()) else { continue };
                 let entry = entries.entry(entry).or_default();
                 if field.as_str() == LIFE {
                     entry.deleted = value.as_text() == Some("deleted");
@@ -154,7 +154,7 @@ impl Document {
             let mut remarks = Vec::new();
             for item in inner.map_range(Container::Remarks.id(), ..) {
                 let id = item.id();
-                let Some(Value::Text(text)) = convert::shown(inner, &item.value, &id) else { continue };
+                let Some(Value::Text(text)) = convert::shown(inner, &item.value, || id.clone()) else { continue };
                 let Some(version) = version(inner, Value::Null, &id) else { continue };
                 let Version { change, actor, act, time_s, .. } = version;
                 let order = counter(&id);
@@ -175,7 +175,9 @@ impl Document {
             let versions = standing.unwrap_or_default().into_iter().filter_map(|(value, id)| {
                 let value = match value {
                     automerge::Value::Scalar(scalar) => convert::value(&scalar),
-                    automerge::Value::Object(kind) => convert::shown(inner, &automerge::ValueRef::Object(kind), &id)?,
+                    automerge::Value::Object(kind) => {
+                        convert::shown(inner, &automerge::ValueRef::Object(kind), || id.clone())?
+                    }
                 };
                 version(inner, value, &id)
             });

@@ -71,6 +71,9 @@ pub enum ReceiveError {
     /// Automerge panicked while it decoded a change; the document is as it was.
     #[error("the peer sent a change that automerge cannot decode without a panic")]
     Undecodable,
+    /// Automerge cannot write what it has read.
+    #[error("the peer sent changes that automerge cannot write again, so they cannot be stored")]
+    Unsavable,
     /// Automerge panicked; the document in memory is gone.
     #[error("automerge panicked on the message; the document must be loaded again from the store")]
     Panicked,
@@ -186,7 +189,7 @@ impl Document {
             if waiting > limits.orphan_bytes_max {
                 return Err(ReceiveError::TooManyOrphans { actual: waiting, max: limits.orphan_bytes_max });
             }
-            self.received(&before, settled)
+            self.received(&before, settled, &documents)
         });
         if outcome.is_err() && (self.heads != before || !self.orphans.is_empty()) {
             self.discard();
@@ -256,7 +259,12 @@ impl Document {
     }
 
     /// Lists what is new since `before` and finds the chunks to store for it.
-    fn received(&self, before: &Heads, mut arrived: BTreeMap<ChangeHash, Bytes>) -> Result<Received, ReceiveError> {
+    fn received(
+        &self,
+        before: &Heads,
+        mut arrived: BTreeMap<ChangeHash, Bytes>,
+        documents: &[&[u8]],
+    ) -> Result<Received, ReceiveError> {
         let before_theirs = convert::their_heads(before);
         let mut new_changes = Vec::new();
         if *before != self.heads {
@@ -267,7 +275,11 @@ impl Document {
             }
         }
         if before.is_empty() && new_changes.len() > 1 {
-            let snapshot = self.save().ok_or(ReceiveError::Panicked)?;
+            let snapshot = match documents {
+                // The document as it came has just been read.
+                [document] if arrived.is_empty() => Bytes::copy_from_slice(document),
+                _ => self.save().ok_or(ReceiveError::Unsavable)?,
+            };
             return Ok(Received { new_changes, chunks: vec![snapshot], whole: true });
         }
         if new_changes.iter().any(|hash| !arrived.contains_key(hash)) {
@@ -282,7 +294,7 @@ impl Document {
             }
         }
         let chunks: Option<Vec<_>> = new_changes.iter().map(|hash| arrived.remove(hash)).collect();
-        Ok(Received { new_changes, chunks: chunks.ok_or(ReceiveError::Panicked)?, whole: false })
+        Ok(Received { new_changes, chunks: chunks.ok_or(ReceiveError::Unsavable)?, whole: false })
     }
 }
 

@@ -60,7 +60,7 @@ impl Engine {
     ) {
         let Some(state) = self.links.get_mut(&link) else { return };
         let is_open = state.open.contains(&document);
-        if !is_open || sender == self.config.peer || !state.may_send_ephemeral(&self.config.limits, now.monotonic) {
+        if !is_open || data.is_empty() || sender == self.config.peer || !state.may_send_ephemeral(&self.config.limits, now.monotonic) {
             return;
         }
         if !self.ephemerals.is_new(&sender, &session, count) {
@@ -72,6 +72,10 @@ impl Engine {
 
     /// Sends a message of our own to everybody who has the document open.
     pub(crate) fn broadcast(&mut self, document: DocumentId, data: Bytes) {
+        if data.is_empty() {
+            // The JavaScript client cannot send an empty one on, and there is nothing in it.
+            return;
+        }
         self.ephemerals.sent += 1;
         let (sender, session) = (self.config.peer.clone(), self.config.session.clone());
         self.forward(document, None, &sender, &session, self.ephemerals.sent, &data);

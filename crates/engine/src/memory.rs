@@ -53,7 +53,12 @@ impl Engine {
     pub(crate) fn drop_if_empty(&mut self, document: DocumentId) {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         let Content::Ready(content) = &slot.content else { return };
-        if !content.is_empty() || slot.wanted || !slot.is_saved() || !slot.waiting.is_empty() || slot.reload {
+        let is_coming = slot.peers.values().any(|peer| {
+            let heads = peer.session.as_ref().and_then(comity_crdt::SyncSession::peer_heads);
+            heads.is_some_and(|heads| !heads.is_empty())
+        });
+        let is_busy = slot.wanted || !slot.is_saved() || !slot.waiting.is_empty() || slot.reload;
+        if !content.is_empty() || is_coming || is_busy {
             return;
         }
         self.in_memory.remove(&(slot.used_at, document));

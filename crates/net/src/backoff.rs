@@ -57,6 +57,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    // S1.4
     proptest! {
         #[test]
         fn every_wait_is_within_bounds(randoms in proptest::collection::vec(any::<u64>(), 1..40)) {

@@ -13,6 +13,7 @@ mod backoff;
 mod close;
 mod connection;
 mod dial;
+mod life;
 mod memory;
 mod meter;
 pub mod pump;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::close::{Goodbye, code};
 use crate::connection::{Connection, Frame, LinkError, Transport};
+use crate::life::Life;
 
 /// Messages written before the rest of the work gets its turn.
 const BATCH_MESSAGES: usize = 256;
@@ -126,7 +127,10 @@ pub async fn run<H: Handler>(
     keepalive: Keepalive,
 ) -> Closed {
     let Connection { remote, transport, goodbye } = connection;
-    let keepalive = Keepalive { ping_interval: keepalive.ping_interval.max(Duration::from_millis(1)), ..keepalive };
+    // A setting of zero would spin, and one of centuries would overflow the clock.
+    let bounded = |wait: Duration| wait.clamp(Duration::from_millis(1), Duration::from_secs(24 * 3600));
+    let keepalive =
+        Keepalive { ping_interval: bounded(keepalive.ping_interval), dead_after: bounded(keepalive.dead_after) };
     let mut pump = Pump {
         transport,
         outbound,
@@ -345,33 +349,6 @@ impl<'a, H: Handler> Pump<'a, H> {
             flushed.map_err(|error| self.why_not_writable(error, cx))?;
         }
         Ok(())
-    }
-}
-
-/// When the peer was last known to be there.
-struct Life {
-    heard: Instant,
-    asked: Instant,
-    evidence: (u64, u64),
-}
-
-impl Life {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self { heard: now, asked: now, evidence: (0, 0) }
-    }
-
-    fn see(&mut self, meter: &crate::meter::Meter, reading_rests: bool) {
-        let evidence = (meter.bytes_read(), meter.unblocked());
-        if evidence != self.evidence || reading_rests {
-            self.evidence = evidence;
-            self.heard = Instant::now();
-        }
-    }
-
-    fn wake_at(&self, keepalive: Keepalive) -> Instant {
-        let ping = self.asked.max(self.heard) + keepalive.ping_interval;
-        ping.min(self.heard + keepalive.dead_after)
     }
 }
 

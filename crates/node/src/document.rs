@@ -383,7 +383,7 @@ impl Document {
         self.node.want(self.id).await;
         let wait = async {
             loop {
-                if !self.read(View::is_empty).await? {
+                if !self.read(|view| view.is_empty()).await? {
                     return Ok(true);
                 }
                 if changes.next().await.is_none() {

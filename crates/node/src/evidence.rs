@@ -57,7 +57,8 @@ fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".txt")).and_then(|stem| stem.parse().ok());
+        let number: Option<u64> =
+            name.to_str().and_then(|name| name.strip_suffix(".txt")).and_then(|stem| stem.parse().ok());
         numbers.extend(number);
     }
     numbers.sort_unstable();

@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use comity_access::DeviceKey;
 use comity_model::{ActorId, DeviceTag, PeerId, StorageId};
-use comity_store::{Op, Store};
+use comity_store::{Op, RESTORED_META_KEY, Store};
 
 use crate::OpenError;
 
@@ -94,12 +94,17 @@ impl Session {
 pub(crate) fn open(key: DeviceKey, folder: &Path, store: &dyn Store) -> Result<Identity, OpenError> {
     let here = folder_identity(folder)?;
     let row = store.meta(SESSION_ROW).map_err(OpenError::Store)?;
+    let is_restored = store.meta(RESTORED_META_KEY).map_err(OpenError::Store)?.is_some();
     let last = row.and_then(|bytes| Session::decode(&bytes));
     let id = match last {
-        Some(session) if session.clean && session.folder == here => session.id,
+        Some(session) if session.clean && session.folder == here && !is_restored => session.id,
         _ => random()?,
     };
     write_session(store, &Session { id, folder: here, clean: false })?;
+    if is_restored {
+        let done = Op::RemoveMeta { key: RESTORED_META_KEY.to_owned() };
+        store.commit(&[done]).map_err(OpenError::Store)?;
+    }
     let device = key.id().tag();
     let run = hex(&random::<8>()?);
     let peer = format!("comity-{device}-{run}");
@@ -169,8 +174,16 @@ mod tests {
         assert_ne!(second.actor, third.actor, "after a crash");
         assert_eq!(second.actor.device(), third.actor.device());
         close(&third, folder.path(), &store).unwrap();
+        let marked = Op::PutMeta { key: RESTORED_META_KEY.to_owned(), value: Bytes::new() };
+        store.commit(&[marked]).unwrap();
+        let restored = open(key(), folder.path(), &store).unwrap();
+        assert_ne!(third.actor, restored.actor, "after a backup was restored");
+        close(&restored, folder.path(), &store).unwrap();
+        let next = open(key(), folder.path(), &store).unwrap();
+        assert_eq!(restored.actor, next.actor, "the mark of a restored backup counts once");
+        close(&next, folder.path(), &store).unwrap();
         let copied = open(key(), copy.path(), &store).unwrap();
-        assert_ne!(third.actor, copied.actor, "in a copied folder");
+        assert_ne!(next.actor, copied.actor, "in a copied folder");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub use comity_review::{Disagreement, Side};
 pub use document::{Change, Changes, Document, Editor, NewDocument, View};
 pub use error::NodeError;
 pub use link::{LinkEnd, LinkInfo};
-pub use node::{Node, NodeConfig, NodeEvent, OpenError};
+pub use node::{Node, NodeConfig, NodeEvent, OpenError, STORE_FOLDER};
 pub use space::Listed;
 pub use status::SyncState;
 pub use uplink::{Uplink, UplinkState};

@@ -10,7 +10,7 @@ use comity_access::{DeviceId, Everyone, Rulebook};
 use comity_engine::{Config as EngineConfig, Event, Load};
 use comity_model::{DocumentId, KindName, KindSchema, Limits, LinkId, PeerId, StorageId};
 use comity_net::Connection;
-use comity_store::{OpenReport, Store, StoreError, Writer};
+use comity_store::{OpenReport, SledStore, Store, StoreError, Writer, WriterOptions};
 use comity_wire::Message;
 use tokio::sync::{Notify, broadcast, oneshot};
 
@@ -22,6 +22,9 @@ use crate::status::Board;
 
 /// Events that a slow listener may fall behind before it misses some (and is told so).
 const EVENTS: usize = 4_096;
+
+/// The folder of the store within a data folder.
+pub const STORE_FOLDER: &str = "store";
 
 /// How to open a node.
 #[derive(Clone, Debug)]
@@ -252,7 +255,7 @@ impl Node {
                 Err(OpenError::Store(error)) => return Err(error),
                 Err(error) => tracing::warn!(%error, "the session was not marked as ended; a new one begins"),
             }
-            inner.writer.close()
+            inner.store.close()
         });
         closed.await.expect("closing does not panic")
     }
@@ -262,11 +265,12 @@ impl Inner {
     fn open(config: NodeConfig, runtime: tokio::runtime::Handle) -> Result<(Self, OpenReport, bool), OpenError> {
         let NodeConfig { folder, limits, shards, wants_all, decode, schemas } = config;
         std::fs::create_dir_all(&folder).map_err(|error| OpenError::io("make", &folder, error))?;
-        let (store, report) = comity_store::open(&folder.join("store"), comity_store::Options::default())?;
-        let store: Arc<dyn Store> = Arc::from(store);
+        let (store, report) = SledStore::open(&folder.join(STORE_FOLDER), comity_store::Options::default())?;
+        let store: Arc<dyn Store> = Arc::new(store);
         let key = identity::device_key(&folder.join("device.key"))?;
         let identity = identity::open(key, &folder, &*store)?;
-        let writer = Arc::new(Writer::start(Arc::clone(&store)));
+        let writer = Writer::start(Arc::clone(&store), WriterOptions::default()).map_err(OpenError::Store)?;
+        let writer = Arc::new(writer);
         let evidence_folder = folder.join("evidence");
         let evidence = Evidence::open(&evidence_folder, limits.evidence_max)
             .map_err(|error| OpenError::io("make", &evidence_folder, error))?;
@@ -383,11 +387,11 @@ fn event_sink(
     Arc::new(move |event| {
         match &event {
             Event::Stands { document, standing } => board.note(*document, standing.clone()),
-            Event::Changed { document, .. } => {
-                if spaces.read().unwrap_or_else(PoisonError::into_inner).contains(document) {
-                    board.space_changed();
-                    space_changed.notify_one();
-                }
+            Event::Changed { document, .. }
+                if spaces.read().unwrap_or_else(PoisonError::into_inner).contains(document) =>
+            {
+                board.space_changed();
+                space_changed.notify_one();
             }
             _ => {}
         }

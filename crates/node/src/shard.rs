@@ -369,12 +369,10 @@ impl Worker {
 
 /// Puts a store's error into the engine's words.
 pub(crate) fn failure(error: &StoreError) -> Failure {
-    let kind = if error.is_full() {
-        FailureKind::Full
-    } else if error.is_damage() {
-        FailureKind::Damaged
-    } else {
-        FailureKind::Io
+    let kind = match error {
+        StoreError::Full { .. } => FailureKind::Full,
+        StoreError::DamagedDocument { .. } | StoreError::DamagedMeta { .. } => FailureKind::Damaged,
+        _ => FailureKind::Io,
     };
     Failure { kind, message: error.to_string() }
 }

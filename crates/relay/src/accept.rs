@@ -198,7 +198,7 @@ where
             service.call(request)
         });
         let mut connection = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
-        let served = timeout(deadline * HTTP_DEADLINES_MAX, async {
+        let served = timeout(deadline.saturating_mul(HTTP_DEADLINES_MAX), async {
             tokio::select! {
                 served = connection.as_mut() => return served,
                 // An error means that the server is gone, which is a stop as well.

@@ -9,10 +9,12 @@ mod accept;
 mod admission;
 mod config;
 mod origin;
+mod relay;
 mod routes;
 mod tls;
 
 pub use accept::{Drained, Server};
 pub use admission::Vitals;
 pub use config::{ServeError, ServerConfig, TlsFiles};
+pub use relay::{Relay, RelayConfig, StartError};
 pub use routes::{Accepted, Acceptor};

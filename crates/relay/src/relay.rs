@@ -63,7 +63,8 @@ impl Relay {
         let (node, report) = Node::open(node).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let storage = node.storage().to_string();
-        let health = move |door| Health { status: "ok", version: env!("CARGO_PKG_VERSION"), storage: storage.clone(), door };
+        let health =
+            move |door| Health { status: "ok", version: env!("CARGO_PKG_VERSION"), storage: storage.clone(), door };
         let door = Door(node.clone());
         let serving = tokio::spawn(server.run(door, health, async {
             // A relay that is dropped stops too.

@@ -9,6 +9,8 @@ use crate::error::{OpenError, StoreError};
 
 /// Makes the entries of a folder durable (new, renamed and removed files).
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    // The parent of a bare name is the empty path.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io("flush the folder", folder))
 }
 
@@ -16,9 +18,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
 pub(crate) fn create_folder(folder: &Path) -> Result<(), StoreError> {
     if !folder.is_dir() {
         fs::create_dir_all(folder).map_err(StoreError::io("create the folder", folder))?;
-        if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent)?;
-        }
+        folder.parent().map_or(Ok(()), sync_folder)?;
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ use crate::error::{OpenError, StoreError};
 use crate::row::{Sealer, checksum};
 
 const FORMAT_VERSION: &str = "1";
+/// What a journal without groups takes.
+const JOURNAL_HEADER_BYTES: u64 = 32;
 
 /// Knows where things lie.
 #[derive(Debug, Clone)]
@@ -31,6 +33,23 @@ pub(crate) struct Folder {
 pub(crate) struct Format {
     pub(crate) engine: String,
     pub(crate) sealer: Sealer,
+}
+
+impl Format {
+    /// Makes up a salt for a new store.
+    pub(crate) fn random(engine: &str) -> Result<Self, StoreError> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|error| StoreError::Io {
+            what: "get random bytes for",
+            path: PathBuf::from("FORMAT"),
+            source: std::sync::Arc::new(std::io::Error::other(error.to_string())),
+        })?;
+        Ok(Self { engine: engine.to_owned(), sealer: Sealer(salt) })
+    }
+}
+
+fn file_bytes(metadata: fs::Metadata) -> u64 {
+    if metadata.is_file() { metadata.len() } else { 0 }
 }
 
 impl Folder {
@@ -77,28 +96,30 @@ impl Folder {
         format.map(Some).ok_or(OpenError::Format { path, found, wanted })
     }
 
-    /// Makes the folder a store of an engine.
-    pub(crate) fn create_format(&self, engine: &str) -> Result<Format, OpenError> {
-        let mut salt = [0; 16];
-        getrandom::fill(&mut salt).map_err(|error| StoreError::Io {
-            what: "get random bytes for",
-            path: self.format_path(),
-            source: std::sync::Arc::new(std::io::Error::other(error.to_string())),
-        })?;
-        let format = Format { engine: engine.to_owned(), sealer: Sealer(salt) };
-        self.write_format(&format)?;
-        Ok(format)
-    }
-
+    /// Makes the folder a store.
     pub(crate) fn write_format(&self, format: &Format) -> Result<(), OpenError> {
+        // An empty line between them, so that not even a damaged line end spoils both.
         let line = format_line(&format.engine, &hex(&format.sealer.0));
-        disk::write_whole(&self.format_path(), format!("{line}{line}").as_bytes())?;
+        disk::write_whole(&self.format_path(), format!("{line}\n{line}").as_bytes())?;
         Ok(disk::sync_folder(&self.root)?)
     }
 
-    /// Tells whether nothing but the lock is in the folder.
-    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
-        Ok(disk::list(&self.root)?.iter().all(|path| path.file_name().is_some_and(|name| name == "LOCK")))
+    /// Tells whether a store may be created here: nothing is in the folder, or only what a creation that was cut short
+    /// leaves.
+    pub(crate) fn is_free(&self, engine: &str) -> Result<bool, StoreError> {
+        for path in disk::list(&self.root)? {
+            let bytes = match path.file_name().and_then(|name| name.to_str()) {
+                Some("LOCK" | "FORMAT.tmp" | "catalogue.tmp") => 0,
+                Some(name) if name == engine => 0,
+                Some("catalogue" | "snapshots") => disk::bytes_below(&path)? + path.metadata().map_or(0, file_bytes),
+                Some("journal") => disk::bytes_below(&path)?.saturating_sub(JOURNAL_HEADER_BYTES),
+                _ => 1,
+            };
+            if bytes > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads the mark of a proper close.
@@ -192,7 +213,8 @@ mod tests {
     fn one_flipped_bit_in_the_format_file_does_no_harm() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::new(root.path());
-        let format = folder.create_format("sled").unwrap();
+        let format = Format::random("sled").unwrap();
+        folder.write_format(&format).unwrap();
         let whole = fs::read(folder.format_path()).unwrap();
         for bit in 0..whole.len() * 8 {
             let mut flipped = whole.clone();

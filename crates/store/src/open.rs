@@ -26,7 +26,7 @@ pub(crate) fn open<E: Engine>(root: &Path, options: Options) -> Result<(Durable<
     let folder = Folder::new(root);
     let lock = FolderLock::take(root, options.lock_patience)?;
     let Some(format) = folder.format()? else {
-        if !folder.is_empty()? {
+        if !folder.is_free(E::NAME)? {
             return Err(OpenError::NotAStore { folder: root.to_owned() });
         }
         return create(folder, options, lock);
@@ -55,16 +55,19 @@ fn create<E: Engine>(
     options: Options,
     lock: FolderLock,
 ) -> Result<(Durable<E>, OpenReport), OpenError> {
-    // The format file comes last but one: a creation that was cut short leaves a folder that is not taken for a store.
-    // The engine goes to its place by a rename, so that what is there is whole.
+    // The format file comes last, so that a creation that was cut short is not taken for a store.
     let engine_folder = folder.engine(E::NAME);
+    if engine_folder.exists() {
+        std::fs::remove_dir_all(&engine_folder).map_err(StoreError::io("remove", &engine_folder))?;
+    }
     let snapshots = Snapshots::open(folder.snapshots())?;
     let engine = E::open(&engine_folder)?;
-    let format = folder.create_format(E::NAME)?;
+    let format = Format::random(E::NAME)?;
     let sealer = format.sealer;
     let catalogue = Catalogue::write(sealer, &folder.root, &Index::default())?;
     let journal = Journal::begin(sealer, &folder.journal(), 1)?;
     disk::sync_folder(&folder.root)?;
+    folder.write_format(&format)?;
     let index = Index::default();
     let parts = OpenParts { folder, sealer, options, snapshots, journal, catalogue, engine, index, lock };
     Ok((Durable::new(parts), OpenReport { created: true, clean: true, ..OpenReport::default() }))

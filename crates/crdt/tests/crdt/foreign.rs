@@ -48,7 +48,7 @@ fn a_javascript_client_edits_a_comity_document() {
     same_heads(&ours, &plain);
     let (_, values) = plain.document.get(ROOT, "values").unwrap().unwrap();
     let (shown, _) = plain.document.get(&values, "M1/status").unwrap().unwrap();
-    assert_eq!(shown.to_str(), Some("good"), "a scalar, never a text object");
+    assert_eq!(shown.as_str(), Some("good"), "a scalar, never a text object");
     assert!(shown.is_scalar());
     for round in 0..5 {
         let mut transaction = plain.document.transaction();

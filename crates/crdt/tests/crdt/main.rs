@@ -1,5 +1,7 @@
 //! Stories about documents, edits and synchronisation.
 
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
+
 mod convergence;
 mod editing;
 mod foreign;

@@ -52,6 +52,23 @@ fn a_new_document_is_stored_as_one_snapshot_and_news_as_it_came() {
 }
 
 #[test]
+fn a_whole_document_is_stored_as_it_came() {
+    let (source, chunks) = chain();
+    let saved = source.save().unwrap();
+    let mut document = Document::new();
+    let received = give(&mut document, std::slice::from_ref(&saved), &Limits::default()).unwrap();
+    assert_eq!((received.whole, received.new_changes.len()), (true, 11));
+    assert_eq!(received.chunks, [saved.clone()]);
+    // With one more change behind it, both are in what is stored.
+    let mut more = Document::load(None, &chunks).unwrap();
+    let last = edit(&mut more, 2, &[set("M2/status", "good")]).chunks;
+    let mut document = Document::new();
+    let received = give(&mut document, &[saved, last[0].clone()], &Limits::default()).unwrap();
+    assert!(received.whole);
+    assert_eq!(Document::load(Some(&received.chunks[0]), [b""; 0]).unwrap().heads(), more.heads());
+}
+
+#[test]
 fn a_whole_document_that_meets_another_is_stored_change_by_change() {
     let (source, chunks) = chain();
     let mut document = Document::new();

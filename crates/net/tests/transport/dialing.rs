@@ -65,6 +65,7 @@ async fn something_that_speaks_another_protocol_is_reported() {
     assert!(matches!(&error, DialError::Upgrade { .. }), "{error}");
 }
 
+// S1.4
 #[tokio::test]
 async fn a_server_that_accepts_and_says_nothing_is_given_up_at_the_deadline() {
     let (_listener, url) = listen().await;

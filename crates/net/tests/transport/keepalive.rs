@@ -11,6 +11,7 @@ use crate::support::{self, CALM, accepted, start};
 
 const QUICK: Keepalive = Keepalive { ping_interval: Duration::from_millis(20), dead_after: Duration::from_millis(150) };
 
+// S1.4
 #[tokio::test]
 async fn a_half_open_peer_is_found() {
     let (theirs, ours, _) = accepted(1 << 20).await;
@@ -49,6 +50,7 @@ async fn a_peer_that_reads_slowly_is_not_taken_for_dead() {
     let mut buffer = vec![0; 1 << 20];
     while began.elapsed() < keepalive.dead_after * 3 {
         taken += stream.read(&mut buffer).await.unwrap();
+        // Being slow is what this peer does.
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
     assert!(taken < 24 << 20, "the message must outlast the test");

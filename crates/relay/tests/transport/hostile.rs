@@ -22,6 +22,7 @@ async fn a_client_that_drips_its_headers_is_cut_at_the_deadline() {
     let (mut read, mut write) = stream.split();
     let drip = async {
         loop {
+            // Being slow is the attack.
             tokio::time::sleep(DEADLINE / 10).await;
             if write.write_all(b"x: y\r\n").await.is_err() {
                 std::future::pending::<()>().await;
@@ -52,6 +53,7 @@ async fn a_client_that_stays_http_for_ever_is_cut() {
     // Always in time with the next request, and still it ends.
     while stream.write_all(b"GET / HTTP/1.1\r\nhost: relay\r\n\r\n").await.is_ok() {
         assert!(began.elapsed() < Duration::from_secs(20), "never cut");
+        // Taking its time is what this client does.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

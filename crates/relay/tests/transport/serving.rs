@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::support::{config, config_with, echo, goodbye, read_to_end, start};
 
+// D4
 #[tokio::test]
 async fn both_paths_carry_a_mebibyte_both_ways() {
     let mut relay = start(config()).await;

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("net", &["model", "wire"]),
     ("node", &["model", "wire", "crdt", "access", "review", "engine", "store", "net"]),
-    ("relay", &["model", "wire", "access", "node"]),
+    ("relay", &["model", "wire", "access", "store", "net", "node"]),
     ("cli", &["model", "review", "store", "net", "node", "relay"]),
     ("xtask", &[]),
 ];

@@ -1,14 +1,16 @@
 //! Admission as seen from both sides: what Automerge writes, and what an attacker does.
 
 mod attacks;
+mod bytes;
 mod limits;
 mod mutation;
 mod written;
 
+use bytes::{change_body, chunk, leb, message, run_length_bomb};
+
 use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ActorId, Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
-use sha2::{Digest, Sha256};
 
 /// A small deterministic source of choices: the bytes of a test case, then a generator seeded by them.
 pub(super) struct Choices(u64);
@@ -24,33 +26,6 @@ impl Choices {
         self.0 ^= self.0 << 17;
         (self.0 >> 11) as usize % end.max(1)
     }
-}
-
-pub(super) fn leb(mut number: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-    out
-}
-
-/// A chunk with the right checksum.
-pub(super) fn chunk(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = leb(body.len() as u64);
-    let hash = Sha256::new().chain_update([kind]).chain_update(&length).chain_update(body).finalize();
-    [&[0x85, 0x6f, 0x4a, 0x83], &hash[..4], &[kind], &length, body].concat()
-}
-
-/// A sync message that carries these changes and nothing else.
-pub(super) fn message(changes: &[Vec<u8>]) -> Vec<u8> {
-    let mut out = [vec![0x42, 0, 0, 0], leb(changes.len() as u64)].concat();
-    for change in changes {
-        out.extend(leb(change.len() as u64));
-        out.extend(change);
-    }
-    out
 }
 
 /// Writes a document by several actors, who fork and merge, with every kind of operation.
@@ -173,69 +148,4 @@ fn edit_text(transaction: &mut impl Transactable, object: &ObjId, choices: &mut 
         2 => drop(transaction.split_block(object, at)),
         _ => drop(transaction.splice_text(object, at, 0, "hello wörld 🙂")),
     }
-}
-
-fn sleb(mut number: i64) -> Vec<u8> {
-    let mut out = Vec::new();
-    loop {
-        let byte = number as u8 & 0x7f;
-        number >>= 7;
-        if (number == 0 && byte & 0x40 == 0) || (number == -1 && byte & 0x40 != 0) {
-            out.push(byte);
-            return out;
-        }
-        out.push(byte | 0x80);
-    }
-}
-
-/// A run of equal values; the value is encoded already.
-fn run(count: u64, value: &[u8]) -> Vec<u8> {
-    let head = if count == 1 { sleb(-1) } else { sleb(count as i64) };
-    [&head, value].concat()
-}
-
-fn nulls(count: u64) -> Vec<u8> {
-    [vec![0], leb(count)].concat()
-}
-
-/// The body of a change with these header fields and columns.
-fn change_body(start: u64, dependencies: &[[u8; 32]], others: &[Vec<u8>], columns: &[(u64, Vec<u8>)]) -> Vec<u8> {
-    let mut body = leb(dependencies.len() as u64);
-    body.extend(dependencies.concat());
-    // Actor 0xaa, sequence 1 or 2, start, time 0, no message.
-    body.extend([1, 0xaa, if dependencies.is_empty() { 1 } else { 2 }]);
-    body.extend(leb(start));
-    body.extend([0, 0]);
-    body.extend(leb(others.len() as u64));
-    for other in others {
-        body.extend(leb(other.len() as u64));
-        body.extend(other);
-    }
-    let columns: Vec<_> = columns.iter().filter(|(_, bytes)| !bytes.is_empty()).collect();
-    body.extend(leb(columns.len() as u64));
-    for (spec, bytes) in &columns {
-        body.extend(leb(*spec));
-        body.extend(leb(bytes.len() as u64));
-    }
-    for (_, bytes) in &columns {
-        body.extend(bytes);
-    }
-    body
-}
-
-/// A legitimate change of about a hundred bytes: it makes a list and inserts `count` nulls, one after the other.
-pub(super) fn run_length_bomb(count: u64) -> Vec<u8> {
-    assert!(count > 3);
-    let columns = [
-        (0x01, [nulls(1), run(count, &[0])].concat()),
-        (0x02, [nulls(1), run(count, &[1])].concat()),
-        (0x11, [nulls(2), run(count - 1, &[0])].concat()),
-        (0x13, [nulls(1), sleb(-2), vec![0, 2], run(count - 2, &[1])].concat()),
-        (0x15, [run(1, &[1, b'l']), nulls(count)].concat()),
-        (0x34, [leb(1), leb(count)].concat()),
-        (0x42, [run(1, &[2]), run(count, &[1])].concat()),
-        (0x56, run(count + 1, &[0])),
-        (0x70, run(count + 1, &[0])),
-    ];
-    chunk(1, &change_body(1, &[], &[], &columns))
 }

@@ -1,40 +1,81 @@
-//! Damaged chunks with repaired checksums: what Automerge does with those that are admitted.
+//! Damaged chunks with repaired checksums: what is left of Automerge's panics behind admission.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use automerge::Automerge;
 use automerge::sync::{self, SyncDoc};
-use automerge::{Automerge, ReadDoc};
 use comity_model::Limits;
 
-use super::{Choices, chunk, document, leb, message};
+use super::{Choices, chunk, document, message};
 use crate::admit::{Admitted, admit};
 
-/// Where the last panic of any thread happened.
-static PANICKED_AT: Mutex<Option<String>> = Mutex::new(None);
+/// Where Automerge 0.12.0 still panics on admitted bytes. Each needs a document to be told from a good change: a
+/// sequence number that does not follow, an actor, an object or an element that the document does not have, a
+/// predecessor that worked on something else. Applying runs under `catch_unwind` for these.
+const KNOWN: &[&str] = &[
+    "change_graph.rs:569",
+    "op_set2/change/batch.rs:136",
+    "op_set2/change/batch.rs:146",
+    "op_set2/change/batch.rs:147",
+    "op_set2/change/batch.rs:920",
+    "op_set2/change/batch.rs:949",
+    "op_set2/change/batch.rs:1121",
+    "op_set2/change/collector.rs:299",
+    "op_set2/change/collector.rs:753",
+];
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+    static PANICKED_AT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Notes where expected panics happen, in place of printing them.
+fn listen_to_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                return usual(info);
+            }
+            let place = info.location().map(|location| format!("{}:{}", location.file(), location.line()));
+            PANICKED_AT.set(place.unwrap_or_default());
+        }));
+    });
+}
+
+fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    QUIET.set(true);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(run));
+    QUIET.set(false);
+    outcome.map_err(|_| {
+        let place = PANICKED_AT.take();
+        place.split_once("automerge-0.12.0/src/").map_or(place.clone(), |(_, inside)| inside.to_owned())
+    })
+}
 
 #[derive(Default, Debug)]
 struct Tally {
     refused: usize,
     admitted: usize,
     applied: usize,
+    /// Documents that can no longer be loaded once they are saved.
     poisoned: usize,
     panics: BTreeMap<String, usize>,
 }
 
-/// Splits a chunk into its type and its body, inflated.
+/// Gives type and content of a chunk that is not compressed.
 fn body(chunk: &[u8]) -> (u8, Vec<u8>) {
-    let mut at = 9;
-    while chunk[at] & 0x80 != 0 {
-        at += 1;
-    }
-    (chunk[8], chunk[at + 1..].to_vec())
+    let length = chunk[9..].iter().position(|byte| byte & 0x80 == 0).unwrap();
+    (chunk[8], chunk[10 + length..].to_vec())
 }
 
-/// Damages some bytes: flips, small steps, cuts, copies.
-fn mutate(bytes: &mut Vec<u8>, choices: &mut Choices) {
+/// Damages a few bytes: flips, steps, small and large numbers, insertions, removals.
+fn damage(bytes: &mut Vec<u8>, choices: &mut Choices) {
     for _ in 0..1 + choices.below(3) {
         let at = choices.below(bytes.len());
         match choices.below(8) {
@@ -43,139 +84,101 @@ fn mutate(bytes: &mut Vec<u8>, choices: &mut Choices) {
             2 => bytes[at] = bytes[at].wrapping_sub(1),
             3 => bytes[at] = choices.below(256) as u8,
             4 => bytes[at] = choices.below(12) as u8,
-            5 => bytes[at] = 0x80 - choices.below(12) as u8 - 1,
+            5 => bytes[at] = 0x7f - choices.below(12) as u8,
             6 => bytes.insert(at, choices.below(256) as u8),
             _ => drop(bytes.remove(at)),
         }
     }
 }
 
-fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    panic::catch_unwind(AssertUnwindSafe(run)).map_err(|_| {
-        let mut place = PANICKED_AT.lock().unwrap_or_else(PoisonError::into_inner);
-        place.take().unwrap_or_else(|| "elsewhere".into())
-    })
-}
-
-/// Receives on a document as the crate does, and answers.
-fn receive(document: &mut Automerge, admitted: Admitted) -> bool {
+/// Receives on a document, answers, and saves.
+fn receive(mut document: Automerge, admitted: Admitted) -> (bool, bool) {
     let mut state = sync::State::new();
     let before = document.get_heads();
     let applied = document.receive_sync_message(&mut state, admitted.message).is_ok();
     let _ = document.generate_sync_message(&mut state);
-    applied && document.get_heads() != before
+    if !applied || document.get_heads() == before {
+        return (false, false);
+    }
+    (true, Automerge::load(&document.save()).is_err())
 }
 
-fn attempt(base: &Automerge, bytes: &[u8], tally: &mut Tally) {
+fn attempt(base: Automerge, bytes: &[u8], tally: &mut Tally) {
     let started = Instant::now();
-    let admitted = match admit(bytes, &Limits::default()) {
-        Ok(admitted) => admitted,
-        Err(_) => return tally.refused += 1,
+    let Ok(admitted) = admit(bytes, &Limits::default()) else {
+        tally.refused += 1;
+        return;
     };
     tally.admitted += 1;
-    let mut document = base.clone();
-    let outcome = quietly(|| {
-        let applied = receive(&mut document, admitted);
-        if applied && std::env::var("POISON").is_ok() {
-            let saved = document.save();
-            let reloaded = Automerge::load(&saved);
-            return (applied, reloaded.is_err());
-        }
-        (applied, false)
-    });
-    match outcome {
+    match quietly(|| receive(base, admitted)) {
         Ok((applied, poisoned)) => {
             tally.applied += usize::from(applied);
-            if poisoned {
-                tally.poisoned += 1;
-                if let Ok(path) = std::env::var("POISON") {
-                    if tally.poisoned < 6 {
-                        std::fs::write(format!("{path}/p{}", tally.poisoned), bytes).unwrap();
-                        std::fs::write(format!("{path}/b{}", tally.poisoned), base.save()).unwrap();
-                    }
-                }
-            }
+            tally.poisoned += usize::from(poisoned);
         }
         Err(place) => *tally.panics.entry(place).or_default() += 1,
     }
-    assert!(started.elapsed() < Duration::from_secs(5), "{bytes:02x?}");
+    // A debug build on a busy machine; what hangs takes minutes.
+    assert!(started.elapsed() < Duration::from_secs(20), "slow: {bytes:02x?}");
+}
+
+/// How many documents are damaged, and how often each.
+fn rounds() -> (u64, usize) {
+    let documents = std::env::var("COMITY_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(24);
+    (documents, 100)
+}
+
+fn report(name: &str, tally: &Tally) {
+    println!("{name}: {tally:?}");
+    for place in tally.panics.keys() {
+        assert!(KNOWN.contains(&place.as_str()), "{name}: a new place panics: {place}");
+    }
+    assert!(tally.refused > 0 && tally.admitted > 0, "{name}");
 }
 
 #[test]
-fn lab() {
-    panic::set_hook(Box::new(|info| {
-        let bt = std::backtrace::Backtrace::force_capture().to_string();
-        let mut place = info
-            .location()
-            .map(|l| format!("{}:{}", l.file().rsplit("registry/src/").next().unwrap_or(l.file()), l.line()))
-            .unwrap_or_default();
-        // first automerge/hexane frame
-        for line in bt.lines() {
-            if let Some(i) = line.find("automerge-0.12.0/src/") {
-                place.push_str(" <- ");
-                place.push_str(&line[i + 21..]);
-                break;
-            }
-        }
-        let msg = info.payload_as_str().unwrap_or("").chars().take(18).collect::<String>();
-        *PANICKED_AT.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{place} [{msg}]"));
-    }));
-    let rounds: u64 = std::env::var("ROUNDS").ok().and_then(|v| v.parse().ok()).unwrap_or(40);
-    for (name, kind) in
-        [("change on its document", 0), ("change on empty", 1), ("document on empty", 2), ("document on other", 3)]
-    {
-        let mut tally = Tally::default();
-        for seed in 0..rounds {
-            let written = document(seed * 4 + 1, 4 + (seed as usize % 20));
-            let mut choices = Choices::new(seed);
-            let changes = written.get_changes(&[]);
-            if changes.is_empty() {
-                continue;
-            }
-            for round in 0..200 {
-                let mut deps = vec![];
-                let bytes = if kind < 2 {
-                    let change = &changes[choices.below(changes.len())];
-                    deps = change.deps().to_vec();
-                    let (kind, mut bytes) = body(change.raw_bytes());
-                    mutate(&mut bytes, &mut choices);
-                    message(&[chunk(kind, &bytes)])
-                } else {
-                    let saved = if round % 2 == 0 { written.save_nocompress() } else { written.save() };
-                    let (kind, mut bytes) = body(&saved);
-                    mutate(&mut bytes, &mut choices);
-                    let mut m = message(&[chunk(kind, &bytes)]);
-                    m[0] = 0x43;
-                    m
-                };
-                let base = match kind {
-                    0 => written.fork_at(&deps).unwrap(),
-                    3 => {
-                        let mut d = document(seed + 1000, 3);
-                        let _ = d.merge(&mut document(seed * 4 + 1, 2));
-                        d
-                    }
-                    _ => Automerge::new(),
-                };
-                let kinds = std::env::var("KINDS").unwrap_or("0123".into());
-                if kinds.contains(&kind.to_string()) {
-                    attempt(&base, &bytes, &mut tally);
-                }
-            }
-        }
-        let _ = panic::take_hook;
-        eprintln!(
-            "== {name}: refused {} admitted {} applied {} poisoned {} panics {} at {} sites",
-            tally.refused,
-            tally.admitted,
-            tally.applied,
-            tally.poisoned,
-            tally.panics.values().sum::<usize>(),
-            tally.panics.len()
-        );
-        for (p, n) in &tally.panics {
-            eprintln!("   {n:5} {p}");
+fn damaged_changes_panic_only_where_a_document_is_needed_to_know() {
+    listen_to_panics();
+    let (documents, times) = rounds();
+    let (mut on_its_past, mut on_empty) = (Tally::default(), Tally::default());
+    for seed in 0..documents {
+        let written = document(seed * 4 + 1, 4 + seed as usize % 20);
+        let changes = written.get_changes(&[]);
+        let mut choices = Choices::new(seed);
+        for _ in 0..times {
+            let Some(change) = changes.get(choices.below(changes.len())) else { continue };
+            let (kind, mut bytes) = body(change.raw_bytes());
+            damage(&mut bytes, &mut choices);
+            let bytes = message(&[chunk(kind, &bytes)]);
+            attempt(written.fork_at(change.deps()).unwrap(), &bytes, &mut on_its_past);
+            attempt(Automerge::new(), &bytes, &mut on_empty);
         }
     }
-    let _ = leb(0);
+    report("changes on what they build upon", &on_its_past);
+    report("changes on an empty document", &on_empty);
+    assert!(on_empty.panics.is_empty(), "an admitted change on nothing holds all that it names");
+}
+
+#[test]
+fn damaged_documents_do_not_panic() {
+    listen_to_panics();
+    let (documents, times) = rounds();
+    let (mut on_empty, mut on_other) = (Tally::default(), Tally::default());
+    for seed in 0..documents {
+        let written = document(seed * 4 + 1, 4 + seed as usize % 20);
+        let mut other = document(seed * 4 + 1, 2);
+        // Where both have the same actor the merge fails, and the document stays what it was.
+        let _ = other.merge(&mut document(seed + 1_000, 3));
+        let mut choices = Choices::new(seed);
+        for round in 0..times {
+            let saved = if round % 2 == 0 { written.save_nocompress() } else { written.save() };
+            let (kind, mut bytes) = body(&saved);
+            damage(&mut bytes, &mut choices);
+            let bytes = message(&[chunk(kind, &bytes)]);
+            attempt(Automerge::new(), &bytes, &mut on_empty);
+            attempt(other.clone(), &bytes, &mut on_other);
+        }
+    }
+    report("documents on an empty document", &on_empty);
+    report("documents on another document", &on_other);
+    assert!(on_empty.panics.is_empty());
 }

@@ -1,0 +1,133 @@
+//! From a command to a node and back.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use comity_node::{Node, NodeConfig};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::config::Config;
+use crate::error::{CommandError, CommandResult, Kind};
+use crate::output::{Output, count};
+
+/// What every command is given.
+#[derive(Clone)]
+pub struct Session {
+    /// What is in force.
+    pub config: Arc<Config>,
+    /// How to print.
+    pub output: Output,
+}
+
+/// How much of a node a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Reads or writes documents here.
+    Documents,
+    /// Keeps all documents in step with relays, or says how far they are.
+    Sync,
+}
+
+impl Session {
+    /// Opens the node, runs the command, closes the node, whatever the command gives. Ctrl-C ends the command early.
+    pub fn run<T, F>(&self, need: Need, command: impl FnOnce(Node) -> F) -> CommandResult<T>
+    where
+        F: Future<Output = CommandResult<T>>,
+    {
+        self.run_until(need, |node| async move {
+            tokio::select! {
+                done = command(node) => done,
+                () = interrupt() => Err(CommandError::new(Kind::Interrupted, "interrupted")
+                    .hint("what was acknowledged is kept; a change that was being written is there whole or not at all")),
+            }
+        })
+    }
+
+    /// Like [`run`](Self::run) for commands that look after Ctrl-C themselves.
+    pub fn run_until<T, F>(&self, need: Need, command: impl FnOnce(Node) -> F) -> CommandResult<T>
+    where
+        F: Future<Output = CommandResult<T>>,
+    {
+        if !self.config.is_initialised() {
+            return Err(self.not_initialised());
+        }
+        runtime()?.block_on(async {
+            let node = self.open(need).await?;
+            let done = command(node.clone()).await;
+            let closed = node.close().await;
+            match (done, closed) {
+                (Ok(done), Ok(())) => Ok(done),
+                (Ok(_), Err(error)) => Err(error.into()),
+                (Err(error), _) => Err(error),
+            }
+        })
+    }
+
+    async fn open(&self, need: Need) -> CommandResult<Node> {
+        let (node, report) = Node::open(self.node_config(need)).await?;
+        if report.is_damaged() {
+            self.output.warn("the store was damaged; what could be saved was saved");
+            if let Some(reason) = &report.reason {
+                self.output.warn(reason);
+            }
+            for damaged in &report.damaged {
+                let what: Vec<String> = damaged.damage.iter().map(ToString::to_string).collect();
+                self.output.warn(format_args!("document {}: {}", damaged.document, what.join("; ")));
+            }
+            if let Some(folder) = &report.set_aside {
+                self.output.warn(format_args!("the damaged files are in {}", folder.display()));
+            }
+            self.output.note("a sync with a relay brings back what it has");
+        } else if !report.clean && !report.created {
+            let groups = usize::try_from(report.journal.groups).unwrap_or(usize::MAX);
+            tracing::info!(groups, "the last run did not end properly; the journal was replayed and verified");
+        }
+        Ok(node)
+    }
+
+    /// Gives how to open the node of the data folder.
+    pub fn node_config(&self, need: Need) -> NodeConfig {
+        let mut config = NodeConfig::device(&self.config.data);
+        config.limits = self.config.limits.clone();
+        config.schemas = self.config.kinds.clone();
+        config.wants_all = need == Need::Sync;
+        config.decode = need == Need::Sync;
+        config
+    }
+
+    /// Says that there is no data folder yet.
+    pub fn not_initialised(&self) -> CommandError {
+        CommandError::new(Kind::Missing, format_args!("there is no Comity data in {}", self.config.data.display()))
+            .hint("make it with `comity init`, or name another folder with --data FOLDER or COMITY_DATA")
+    }
+
+    /// Says what a number of writes came to.
+    pub fn entries(&self, number: usize) -> String {
+        count(number, "entry", "entries")
+    }
+}
+
+/// Makes the runtime of a command.
+pub fn runtime() -> CommandResult<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|error| {
+        CommandError::new(Kind::NotDone, format_args!("cannot start: {error}"))
+            .hint("the system may be out of threads or files: check `ulimit -a`")
+    })
+}
+
+/// Resolves at Ctrl-C, or when asked to terminate.
+pub async fn interrupt() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => if pressed.is_err() {
+            // Without a handler the signal ends the process, as it does anyway.
+            std::future::pending::<()>().await;
+        },
+        _ = terminate => {}
+    }
+}

@@ -1,0 +1,83 @@
+//! Salvages what can be read of a damaged store into a new one.
+
+use std::fs;
+use std::path::Path;
+
+use crate::catalogue::Catalogue;
+use crate::disk::{self, FolderLock};
+use crate::engine::Engine;
+use crate::engine::sled::SledEngine;
+use crate::error::{OpenError, StoreError};
+use crate::folder::{CleanMark, Folder, Format};
+use crate::journal::Journal;
+use crate::open::Evidence;
+use crate::options::Options;
+use crate::rebuild::rebuild;
+use crate::report::SalvageReport;
+use crate::snapshots::Snapshots;
+
+/// Reads all that is whole in the files below a folder (a store, or a `damaged-…` folder inside one) and writes it into
+/// a new store, which then opens normally. The damaged files are only read, and the engine is not asked.
+///
+/// # Errors
+/// When the format file is unreadable (without its salt no row can be told from garbage), the folder is in use, or
+/// `into` is not empty.
+pub fn salvage(folder: &Path, into: &Path, options: &Options) -> Result<SalvageReport, OpenError> {
+    let from = Folder::new(folder);
+    let missing = || OpenError::Missing { folder: folder.to_owned() };
+    let format = from.format()?.ok_or_else(missing)?;
+    let _lock = FolderLock::take(folder, options.lock_patience)?;
+    disk::create_folder(into)?;
+    if !disk::list(into)?.is_empty() {
+        return Err(OpenError::NotEmpty { folder: into.to_owned() });
+    }
+    match format.engine.as_str() {
+        SledEngine::NAME => salvage_with::<SledEngine>(&from, &Folder::new(into), &format),
+        #[cfg(feature = "redb")]
+        crate::engine::redb::RedbEngine::NAME => {
+            salvage_with::<crate::engine::redb::RedbEngine>(&from, &Folder::new(into), &format)
+        }
+        other => {
+            let (folder, found) = (folder.to_owned(), other.to_owned());
+            Err(OpenError::OtherEngine { folder, found, wanted: SledEngine::NAME })
+        }
+    }
+}
+
+fn salvage_with<E: Engine>(from: &Folder, into: &Folder, format: &Format) -> Result<SalvageReport, OpenError> {
+    let sealer = format.sealer;
+    let evidence = Evidence::read(from, format)?;
+    let snapshots = Snapshots::open(into.snapshots())?;
+    copy_snapshots(from, into)?;
+    // Everything below the folder may hold rows: engine files, and what an earlier opening set aside.
+    let sources = [from.root.clone()];
+    let target = into.engine(E::NAME);
+    let rebuilt = rebuild::<E>(&sealer, &sources, &target, &evidence, &snapshots)?;
+    snapshots.collect(&rebuilt.referred)?;
+    let catalogue = Catalogue::write(sealer, &into.root, &rebuilt.index)?;
+    let next = evidence.next().max(rebuilt.index.stamp_max() + 1);
+    let journal = Journal::begin(sealer, &into.journal(), next)?;
+    let mark = CleanMark { catalogue_bytes: catalogue.bytes(), next: journal.next() };
+    into.write_format(format)?;
+    into.write_clean_mark(&sealer, &mark)?;
+    Ok(SalvageReport {
+        documents: rebuilt.index.documents.len() as u64,
+        rows: rebuilt.rows,
+        journal: evidence.journal.report,
+        damaged: rebuilt.damaged,
+        meta_rows_lost: rebuilt.meta_rows_lost,
+    })
+}
+
+/// Copies snapshot files; those of a store are looked for beside a `damaged-…` folder too.
+fn copy_snapshots(from: &Folder, into: &Folder) -> Result<(), StoreError> {
+    let beside = from.root.parent().map(|parent| Folder::new(parent).snapshots());
+    for source in [Some(from.snapshots()), beside].into_iter().flatten() {
+        for path in disk::list(&source)? {
+            let Some(name) = path.file_name().filter(|_| path.is_file()) else { continue };
+            let target = into.snapshots().join(name);
+            fs::copy(&path, &target).map_err(StoreError::io("copy", &path))?;
+        }
+    }
+    disk::sync_below(&into.snapshots())
+}

@@ -1,0 +1,325 @@
+//! One writer thread with a bounded queue and group commit.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::engine::panic_text;
+use crate::error::StoreError;
+use crate::op::{GROUP_BYTES_MAX, Op};
+use crate::store::Store;
+
+/// Is told how a submission ended. Runs on the writer thread: hand over, do not work.
+pub type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// How a writer groups and waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterOptions {
+    /// Most submissions that wait; then [`Writer::submit`] blocks. 4,096 by default.
+    pub queue_submissions_max: usize,
+    /// Most bytes that wait; then [`Writer::submit`] blocks. One submission above it is taken when nothing else waits.
+    /// 64 MiB by default.
+    pub queue_bytes_max: usize,
+    /// Most submissions in one group. 1,024 by default.
+    pub group_submissions_max: usize,
+    /// Most bytes in one group. 8 MiB by default.
+    pub group_bytes_max: usize,
+    /// How long a group may take before the store is given up: an engine on a broken or full disk may hang for ever.
+    /// 60 s by default.
+    pub deadline: Duration,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            queue_submissions_max: 4_096,
+            queue_bytes_max: 64 << 20,
+            group_submissions_max: 1_024,
+            group_bytes_max: 8 << 20,
+            deadline: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Commits submissions in order, all that wait at once as one group, so that one flush serves them all.
+///
+/// Call [`Writer::submit`] from any thread; it blocks while the queue is full. Every submission's `done` is called
+/// exactly once, in order. After a final error every later submission fails with [`StoreError::Stopped`]. Dropping the
+/// writer waits for everything that was submitted; it does not close the store.
+pub struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Submission {
+    ops: Vec<Op>,
+    bytes: usize,
+    done: Done,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Submission>,
+    waiting_bytes: usize,
+    /// A group is being committed.
+    busy: bool,
+    closing: bool,
+    stopped: Option<Arc<str>>,
+}
+
+struct Shared {
+    options: WriterOptions,
+    queue: Mutex<Queue>,
+    /// Something was added, or the writer closes.
+    added: Condvar,
+    /// Something was taken or finished.
+    taken: Condvar,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("waiting", &self.shared.queue().waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// Starts the writer thread of a store. Reads go to the store directly.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(store: Arc<dyn Store>, options: WriterOptions) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared {
+            options,
+            queue: Mutex::new(Queue::default()),
+            added: Condvar::new(),
+            taken: Condvar::new(),
+        });
+        let worker = Committer::start(store)?;
+        let for_thread = Arc::clone(&shared);
+        let thread = spawn("comity-store-writer", move || run(&for_thread, worker))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Hands over ops that belong together: they are in one group. Blocks while the queue is full.
+    pub fn submit(&self, ops: Vec<Op>, done: Done) {
+        let bytes = ops.iter().map(op_bytes).sum();
+        let mut queue = self.shared.queue();
+        let full = |queue: &mut Queue| {
+            let options = &self.shared.options;
+            let many = queue.waiting.len() >= options.queue_submissions_max;
+            let large = !queue.waiting.is_empty() && queue.waiting_bytes.saturating_add(bytes) > options.queue_bytes_max;
+            queue.stopped.is_none() && !queue.closing && (many || large)
+        };
+        queue = self.shared.taken.wait_while(queue, full).unwrap_or_else(PoisonError::into_inner);
+        let refusal = match &queue.stopped {
+            Some(cause) => Some(StoreError::Stopped { cause: cause.clone() }),
+            None if queue.closing => Some(StoreError::Closed),
+            None => None,
+        };
+        if let Some(error) = refusal {
+            drop(queue);
+            return done(Err(error));
+        }
+        queue.waiting_bytes += bytes;
+        queue.waiting.push_back(Submission { ops, bytes, done });
+        drop(queue);
+        self.shared.added.notify_one();
+    }
+
+    /// Waits until everything that was submitted before has ended.
+    ///
+    /// # Errors
+    /// When the store has stopped.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let queue = self.shared.queue();
+        let going = |queue: &mut Queue| queue.busy || !queue.waiting.is_empty();
+        let queue = self.shared.taken.wait_while(queue, going).unwrap_or_else(PoisonError::into_inner);
+        match &queue.stopped {
+            Some(cause) => Err(StoreError::Stopped { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for everything that was submitted and ends the thread. The store stays open.
+    ///
+    /// # Errors
+    /// When the store has stopped.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        let flushed = self.flush();
+        self.end();
+        flushed
+    }
+
+    /// Gives how many submissions wait.
+    pub fn waiting(&self) -> usize {
+        self.shared.queue().waiting.len()
+    }
+
+    fn end(&mut self) {
+        self.shared.queue().closing = true;
+        self.shared.added.notify_all();
+        self.shared.taken.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer thread panicked");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The writer thread: takes what waits, commits it, tells everybody.
+fn run(shared: &Shared, worker: Committer) {
+    while let Some(group) = next_group(shared) {
+        let stopped = shared.queue().stopped.clone();
+        let final_error = match stopped {
+            Some(cause) => {
+                group.into_iter().for_each(|submission| tell(submission.done, Err(stopped_by(&cause))));
+                None
+            }
+            None => commit_group(shared, &worker, group),
+        };
+        let mut queue = shared.queue();
+        queue.busy = false;
+        if let Some(error) = final_error {
+            queue.stopped = Some(error.to_string().into());
+        }
+        drop(queue);
+        shared.taken.notify_all();
+    }
+}
+
+fn stopped_by(cause: &Arc<str>) -> StoreError {
+    StoreError::Stopped { cause: cause.clone() }
+}
+
+/// Takes the next group, waiting for one; `None` when the writer closes and nothing is left.
+fn next_group(shared: &Shared) -> Option<Vec<Submission>> {
+    let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closing;
+    let mut queue = shared.added.wait_while(shared.queue(), idle).unwrap_or_else(PoisonError::into_inner);
+    let mut group = Vec::new();
+    let mut bytes: usize = 0;
+    while let Some(next) = queue.waiting.front() {
+        let options = &shared.options;
+        let bytes_max = options.group_bytes_max.min(GROUP_BYTES_MAX);
+        if !group.is_empty() && (group.len() >= options.group_submissions_max || bytes + next.bytes > bytes_max) {
+            break;
+        }
+        bytes += next.bytes;
+        queue.waiting_bytes -= next.bytes;
+        group.extend(queue.waiting.pop_front());
+    }
+    queue.busy = !group.is_empty();
+    drop(queue);
+    shared.taken.notify_all();
+    (!group.is_empty()).then_some(group)
+}
+
+/// Commits a group and tells everybody. Gives the error that was final, if one was.
+fn commit_group(shared: &Shared, worker: &Committer, group: Vec<Submission>) -> Option<StoreError> {
+    let (ops, dones): (Vec<_>, Vec<_>) = group.into_iter().map(|submission| (submission.ops, submission.done)).unzip();
+    let all: Arc<[Op]> = ops.iter().flatten().cloned().collect();
+    let deadline = shared.options.deadline;
+    match worker.commit(all, deadline) {
+        Ok(()) => {
+            dones.into_iter().for_each(|done| tell(done, Ok(())));
+            None
+        }
+        Err(error) if error.is_final() => {
+            dones.into_iter().for_each(|done| tell(done, Err(error.clone())));
+            Some(error)
+        }
+        Err(error) if dones.len() == 1 => {
+            dones.into_iter().for_each(|done| tell(done, Err(error.clone())));
+            None
+        }
+        // One submission spoiled the group (a damaged document, something too large): each on its own.
+        Err(_) => {
+            let mut fatal: Option<StoreError> = None;
+            for (ops, done) in ops.into_iter().zip(dones) {
+                let result = match &fatal {
+                    Some(error) => Err(stopped_by(&error.to_string().into())),
+                    None => worker.commit(ops.into(), deadline),
+                };
+                fatal = fatal.or_else(|| result.as_ref().err().filter(|error| error.is_final()).cloned());
+                tell(done, result);
+            }
+            fatal
+        }
+    }
+}
+
+/// Calls back; a panic there must not end the writer for everybody else.
+fn tell(done: Done, result: Result<(), StoreError>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| done(result))) {
+        tracing::error!(panic = panic_text(&*panic), "a completion callback panicked");
+    }
+}
+
+/// Runs commits on a thread of its own, so that one that hangs can be given up.
+struct Committer {
+    jobs: mpsc::Sender<Arc<[Op]>>,
+    results: mpsc::Receiver<Result<(), StoreError>>,
+}
+
+impl Committer {
+    fn start(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        let (jobs, jobs_in) = mpsc::channel::<Arc<[Op]>>();
+        let (results_out, results) = mpsc::channel();
+        spawn("comity-store-commit", move || {
+            for ops in jobs_in {
+                let committed = catch_unwind(AssertUnwindSafe(|| store.commit(&ops)));
+                let result = committed.unwrap_or_else(|panic| {
+                    let message = format!("panic: {}", panic_text(&*panic));
+                    Err(StoreError::Engine { engine: "the store", what: "commit", message })
+                });
+                drop(ops);
+                if results_out.send(result).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { jobs, results })
+    }
+
+    fn commit(&self, ops: Arc<[Op]>, deadline: Duration) -> Result<(), StoreError> {
+        let gone = || StoreError::Stopped { cause: "the commit thread is gone".into() };
+        self.jobs.send(ops).map_err(|_| gone())?;
+        match self.results.recv_timeout(deadline) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(StoreError::Deadline { what: "commit a group", after: deadline }),
+            Err(RecvTimeoutError::Disconnected) => Err(gone()),
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    spawned.map_err(StoreError::io("start a thread for", std::path::Path::new("the store")))
+}
+
+fn op_bytes(op: &Op) -> usize {
+    128 + match op {
+        Op::Append { chunks, heads, .. } => {
+            chunks.iter().map(|chunk| chunk.len() + 64).sum::<usize>() + heads.as_slice().len() * 32
+        }
+        Op::Replace { snapshot, heads, .. } => snapshot.len() + heads.as_slice().len() * 32,
+        Op::SyncState { state, .. } => state.len(),
+        Op::PutMeta { value, .. } => value.len(),
+        Op::RemoveMeta { .. } => 0,
+    }
+}

@@ -1,0 +1,111 @@
+//! A peer that says whatever it likes: a WebSocket and nothing behind it.
+
+use bytes::Bytes;
+use comity_model::{DocumentId, Limits, PeerId};
+use comity_wire::{Message, PROTOCOL_VERSION, PeerMetadata};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message as WsMessage;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::within;
+
+/// A socket to a relay, with a name for its side.
+pub struct Raw {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// What this peer calls itself.
+    pub peer: PeerId,
+    /// What the relay calls itself, once it has said so.
+    pub relay: PeerId,
+}
+
+/// How the relay closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The WebSocket close code; 1006 when the connection ended without one.
+    pub code: u16,
+    /// The reason in words.
+    pub reason: String,
+}
+
+impl Raw {
+    /// Opens a socket and says nothing.
+    pub async fn silent(url: &str, peer: &str) -> Self {
+        let opened = within("the raw socket opens", tokio_tungstenite::connect_async(url)).await;
+        let (socket, _) = opened.unwrap_or_else(|error| panic!("{url}: {error}"));
+        Self { socket, peer: peer_id(peer), relay: peer_id("unknown") }
+    }
+
+    /// Opens a socket and shakes hands.
+    pub async fn joined(url: &str, peer: &str) -> Self {
+        let mut raw = Self::silent(url, peer).await;
+        let versions = vec![PROTOCOL_VERSION.to_owned()];
+        raw.say(&Message::Join { sender: raw.peer.clone(), versions, metadata: PeerMetadata::default() }).await;
+        match raw.hear().await {
+            Ok(Message::Peer { sender, .. }) => raw.relay = sender,
+            other => panic!("the relay answered `join` with {other:?}"),
+        }
+        raw
+    }
+
+    /// Sends a message. A relay that has closed does not hear it.
+    pub async fn say(&mut self, message: &Message) {
+        self.say_bytes(message.encode()).await;
+    }
+
+    /// Sends any bytes as one binary message.
+    pub async fn say_bytes(&mut self, bytes: Bytes) {
+        // What became of the connection is learnt by listening.
+        let _ = within("the relay takes a message", self.socket.send(WsMessage::Binary(bytes))).await;
+    }
+
+    /// Sends the data of a sync message.
+    pub async fn say_sync(&mut self, document: DocumentId, data: impl Into<Bytes>) {
+        let (sender, target) = (self.peer.clone(), self.relay.clone());
+        self.say(&Message::Sync { sender, target, document, data: data.into() }).await;
+    }
+
+    /// Sends an ephemeral message.
+    pub async fn say_ephemeral(&mut self, document: DocumentId, count: u64, data: &'static [u8]) {
+        let (sender, target) = (self.peer.clone(), self.relay.clone());
+        let session = format!("session of {sender}");
+        let data = Bytes::from_static(data);
+        self.say(&Message::Ephemeral { sender, target, document, session, count, data }).await;
+    }
+
+    /// Waits for the next message, or for the end.
+    ///
+    /// # Errors
+    /// How the relay closed.
+    pub async fn hear(&mut self) -> Result<Message, Closed> {
+        let ended = |reason: String| Closed { code: 1006, reason };
+        loop {
+            match within("the relay says something", self.socket.next()).await {
+                Some(Ok(WsMessage::Binary(bytes))) => {
+                    return Ok(Message::decode(&bytes, &Limits::default()).expect("the relay speaks the protocol"));
+                }
+                Some(Ok(WsMessage::Close(Some(frame)))) => {
+                    return Err(Closed { code: frame.code.into(), reason: frame.reason.to_string() });
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(ended(error.to_string())),
+                None => return Err(ended(String::new())),
+            }
+        }
+    }
+
+    /// Waits until the relay closes; gives what it said before and how it closed.
+    pub async fn closed(&mut self) -> (Vec<Message>, Closed) {
+        let mut said = Vec::new();
+        loop {
+            match self.hear().await {
+                Ok(message) => said.push(message),
+                Err(closed) => return (said, closed),
+            }
+        }
+    }
+}
+
+fn peer_id(name: &str) -> PeerId {
+    PeerId::new(name).unwrap_or_else(|error| panic!("{name:?}: {error}"))
+}
