@@ -29,6 +29,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let copy = laptop.document(notebook.id());
     assert!(copy.available(Duration::from_secs(10)).await?, "the relay should have it");
 
+    phone.synced().await?;
+    laptop.synced().await?;
+
     // Apart, both go on writing. What was acknowledged is on the disk of its device.
     phone_link.stop().await;
     laptop_link.stop().await;

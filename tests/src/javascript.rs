@@ -54,7 +54,11 @@ impl Driver {
     pub async fn start() -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop");
         let packages = folder.join("node_modules/@automerge/automerge-repo");
-        assert!(packages.is_dir(), "the npm packages are not installed in {}; run `cargo xtask interop`", folder.display());
+        assert!(
+            packages.is_dir(),
+            "the npm packages are not installed in {}; run `cargo xtask interop`",
+            folder.display()
+        );
         let mut child = Command::new("node")
             .arg("driver.mjs")
             .current_dir(&folder)
@@ -138,7 +142,8 @@ async fn read(stdout: ChildStdout, board: Arc<Mutex<Board>>, ready: oneshot::Sen
     let mut ready = Some(ready);
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let message: Json = serde_json::from_str(&line).unwrap_or_else(|error| panic!("the driver said {line:?}: {error}"));
+        let message: Json =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("the driver said {line:?}: {error}"));
         match message["event"].as_str() {
             Some("ready") => drop(ready.take().map(|ready| ready.send(()))),
             Some(_) => lock(&board).uncaught.push(message),

@@ -8,7 +8,7 @@ use automerge::transaction::Transactable;
 use automerge::{Automerge, ROOT, ReadDoc, ScalarValue};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt, future};
-use samod::{BackoffConfig, DialError, Dialer, DialerHandle, DocHandle, Repo, Transport, Url};
+use samod::{BackoffConfig, DialError, Dialer, DialerHandle, DocHandle, Repo, SearchState, Transport, Url};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 
 use crate::within;
@@ -48,6 +48,22 @@ impl Samod {
     /// Looks for a document that must be there.
     pub async fn must_find(&self, document: &str) -> SamodDocument {
         self.find(document).await.unwrap_or_else(|| panic!("samod does not find {document}"))
+    }
+
+    /// Waits until a document that was unavailable is there.
+    pub async fn must_find_later(&self, document: &str) -> SamodDocument {
+        let id = document.parse().unwrap_or_else(|error| panic!("{document}: {error}"));
+        let (mut state, states) = self.repo.search(id).expect("the repo runs");
+        let mut states = std::pin::pin!(states);
+        let search = async {
+            loop {
+                if let SearchState::Found(handle) = state {
+                    return SamodDocument { handle };
+                }
+                state = states.next().await.expect("the repo runs");
+            }
+        };
+        within("samod's search", search).await
     }
 
     /// Stops the repo.
@@ -98,9 +114,8 @@ impl SamodDocument {
     /// Waits until a scalar text is this.
     pub async fn wait_for_text(&self, map: &str, key: &str, text: &str) {
         let what = format!("samod sees {map}/{key} = {text:?}");
-        let is_there = |document: &Automerge| {
-            matches!(scalar(document, map, key), Some(ScalarValue::Str(found)) if found == text)
-        };
+        let is_there =
+            |document: &Automerge| matches!(scalar(document, map, key), Some(ScalarValue::Str(found)) if found == text);
         within(&what, self.wait(is_there)).await;
     }
 
@@ -132,7 +147,7 @@ fn object(document: &Automerge, map: &str) -> Option<automerge::ObjId> {
 
 fn scalar(document: &Automerge, map: &str, key: &str) -> Option<ScalarValue> {
     let object = object(document, map)?;
-    document.get(&object, key).ok()??.0.to_scalar().cloned()
+    document.get(&object, key).ok()??.0.as_scalar().cloned()
 }
 
 /// Dials over WebSocket: one binary message is one message of samod, nothing added and nothing left out.

@@ -48,8 +48,10 @@ pub struct Outcome {
     pub pending_offline: [String; 2],
     /// Time from reconnecting until all four had the same changes, in milliseconds.
     pub heal_ms: f64,
-    /// Whether all four ended with the same heads.
-    pub equal_heads: bool,
+    /// The heads that all four ended with.
+    pub heads: String,
+    /// Whether all four show the same entries.
+    pub equal_contents: bool,
     /// Registers in which different values stand.
     pub disagreements: usize,
 }
@@ -72,6 +74,8 @@ pub async fn run(folder: Option<&Path>, out: &mut dyn Write) -> Result<Outcome> 
     let latencies = timed_edits(&devices, out).await?;
     let pending_offline = part(&mut devices, out).await?;
     let (heal, heads) = heal(&mut devices, &relay, &url, out).await?;
+    let equal_contents = equal_contents(&devices, &relay).await?;
+    ensure!(equal_contents, "the devices have the same changes, but not the same contents");
     let disagreements = show_disagreements(&devices[2], out).await?;
     say_how_to_look_further(folder, document, out)?;
 
@@ -93,7 +97,8 @@ pub async fn run(folder: Option<&Path>, out: &mut dyn Write) -> Result<Outcome> 
         edit_to_all_max_ms: ms(max),
         pending_offline,
         heal_ms: ms(heal),
-        equal_heads: !heads.is_empty(),
+        heads: heads.to_string(),
+        equal_contents,
         disagreements: disagreements.len(),
     })
 }
@@ -173,8 +178,8 @@ async fn timed_edits(devices: &[Device], out: &mut dyn Write) -> Result<Vec<Dura
     let (p50, max) = middle_and_last(&latencies);
     writeln!(
         out,
-        "The tablet marks {TIMED_EDITS} modules: each is on its own disk, at the relay, and on both other devices \
-         after {:.1} ms (median), {:.1} ms at most.",
+        "The tablet marks {TIMED_EDITS} modules: each is on its own disk and, through the relay, on both other \
+         devices after {:.1} ms (median), {:.1} ms at most.",
         ms(p50),
         ms(max)
     )?;
@@ -193,8 +198,16 @@ async fn wait_for_status(audit: Document, mut changes: comity_node::Changes, mod
     }
 }
 
+async fn in_step(device: &Device) -> Result<()> {
+    let synced = tokio::time::timeout(PATIENCE, device.node.synced()).await;
+    Ok(synced.with_context(|| format!("{} is not in step in time", device.name))??)
+}
+
 /// Takes tablet and desktop offline and lets both go on working.
 async fn part(devices: &mut [Device], out: &mut dyn Write) -> Result<[String; 2]> {
+    for device in devices.iter() {
+        in_step(device).await?;
+    }
     for device in &mut devices[..2] {
         if let Some(uplink) = device.uplink.take() {
             uplink.stop().await;
@@ -233,7 +246,7 @@ async fn heal(
     writeln!(out, "\nBack online: all three and the relay have the same changes after {:.1} ms.", ms(took))?;
     writeln!(out, "  heads    {expected}")?;
     for device in devices.iter() {
-        tokio::time::timeout(PATIENCE, device.node.synced()).await.context("a device is not in step in time")??;
+        in_step(device).await?;
         writeln!(out, "  {:<8} {}", device.name, device.node.sync_state().await?)?;
     }
     Ok((took, expected))
@@ -266,6 +279,17 @@ async fn agree(documents: &[Document]) -> Result<Heads> {
         let (event, ..) = futures_util::future::select_all(waits).await;
         event.context("a node stopped")?;
     }
+}
+
+/// Compares what the three devices and the relay show.
+async fn equal_contents(devices: &[Device], relay: &Relay) -> Result<bool> {
+    let expected = relay.node().document(devices[0].audit.id()).read(|view| view.entries()).await?;
+    for device in devices {
+        if device.audit.read(|view| view.entries()).await? != expected {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Shows, on the wall display, what a merge alone cannot settle.

@@ -131,13 +131,20 @@ fn not_found(name: &str, what: &str, fitting: &[&Known]) -> CommandError {
     }
 }
 
-/// Gives the shortest beginning of an id that no other id of the list has.
-pub fn short(id: &DocumentId, all: &[Known]) -> String {
-    let text = id.to_string();
-    let others: Vec<String> = all.iter().filter(|known| known.id != *id).map(|known| known.id.to_string()).collect();
-    let shared = others.iter().map(|other| text.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count()).max();
-    let length = shared.map_or(SHORT_MIN, |shared| SHORT_MIN.max(shared + 1));
-    text.chars().take(length).collect()
+/// Gives, for each document of a list, the shortest beginning of its id that no other has.
+pub fn short_ids(all: &[Known]) -> Vec<String> {
+    let mut sorted: Vec<String> = all.iter().map(|known| known.id.to_string()).collect();
+    sorted.sort_unstable();
+    let shared = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let short = |known: &Known| {
+        let text = known.id.to_string();
+        let at = sorted.binary_search(&text).unwrap_or_else(|at| at);
+        // In sorted order, whatever shares most stands right before or right after.
+        let before = at.checked_sub(1).map_or(0, |before| shared(&sorted[before], &text));
+        let after = sorted.get(at + 1).map_or(0, |after| shared(after, &text));
+        text.chars().take(SHORT_MIN.max(before.max(after) + 1)).collect()
+    };
+    all.iter().map(short).collect()
 }
 
 /// Says who wrote: the device's label, and the beginning of its id.
@@ -181,5 +188,29 @@ fn tag_of(id: &str) -> String {
     match id.parse::<comity_node::DeviceId>() {
         Ok(device) => device.tag().to_string(),
         Err(_) => id.to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_ids_are_unique_and_as_short_as_can_be() {
+        let known = |byte: u8, last: u8| {
+            let mut bytes = [byte; 16];
+            bytes[15] = last;
+            let id = DocumentId::from_bytes(bytes);
+            Known { id, kind: None, title: None, space: None, is_here: true, is_comity: true }
+        };
+        // Two that differ in the last byte only, and one that differs in all.
+        let all = [known(7, 1), known(7, 2), known(200, 1)];
+        let short = short_ids(&all);
+        for (i, (text, document)) in short.iter().zip(&all).enumerate() {
+            assert!(document.id.to_string().starts_with(text));
+            let fits = all.iter().filter(|other| other.id.to_string().starts_with(text)).count();
+            assert_eq!(fits, 1, "{text}");
+            assert!(i < 2 || text.len() == SHORT_MIN);
+        }
     }
 }

@@ -119,14 +119,19 @@ struct Versioned {
 
 /// Columns, aligned.
 pub struct Table {
-    head: Vec<&'static str>,
+    head: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// Begins a table.
     pub fn new(head: &[&'static str]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
+        Self { head: head.iter().map(|cell| (*cell).to_owned()).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a column at the end.
+    pub fn column(&mut self, name: String) {
+        self.head.push(name);
     }
 
     /// Adds a row.
@@ -157,8 +162,7 @@ impl Display for Table {
             }
             writeln!(f, "{style}{}{style:#}", text.trim_end())
         };
-        let head: Vec<String> = self.head.iter().map(|cell| cell.to_string()).collect();
-        line(f, &head, FAINT)?;
+        line(f, &self.head, FAINT)?;
         self.rows.iter().try_for_each(|row| line(f, row, Style::new()))
     }
 }

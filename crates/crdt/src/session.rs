@@ -2,7 +2,7 @@
 
 use automerge::sync::State;
 use bytes::Bytes;
-use comity_model::Heads;
+use comity_model::{ChangeHash, Heads};
 
 use crate::convert;
 
@@ -43,6 +43,13 @@ impl SyncSession {
         Ok(Self { state, peer_heads: None, reset_sent: false })
     }
 
+    /// Starts over on the same link, after a message of the peer was lost on this side. A peer does not send twice what
+    /// it believes has arrived, so the next message asks it to forget what it has sent.
+    pub fn restart(&mut self) {
+        let their_capabilities = self.state.their_capabilities.take();
+        *self = Self { state: State { their_capabilities, needs_reset: true, ..State::default() }, ..Self::default() };
+    }
+
     /// Writes what is worth keeping for the next link to the same peer: the heads that both have.
     pub fn encode(&self) -> Bytes {
         self.state.encode().into()
@@ -51,6 +58,17 @@ impl SyncSession {
     /// Gives the heads that the peer last said it has; `None` before its first message.
     pub fn peer_heads(&self) -> Option<&Heads> {
         self.peer_heads.as_ref()
+    }
+
+    /// Asks the peer, with the next message, to send again what it has sent in vain. For changes that waited here for
+    /// others they depend on and were let go: the peer remembers that it has sent them.
+    pub fn ask_again(&mut self) {
+        self.state.needs_reset = true;
+    }
+
+    /// Tells whether a change was sent to the peer, and the peer has not said since that it has it.
+    pub fn has_sent(&self, hash: &ChangeHash) -> bool {
+        self.state.sent_hashes.contains(&convert::their_hash(*hash))
     }
 
     /// Gives the heads of what both are known to have.

@@ -24,9 +24,9 @@ fn deflate_bomb(mebibytes: usize) -> Vec<u8> {
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     let zeros = vec![0; 1 << 20];
     for _ in 0..mebibytes {
-        encoder.write_all(&zeros).unwrap();
+        encoder.write_all(&zeros).expect("memory takes it");
     }
-    let deflated = encoder.finish().unwrap();
+    let deflated = encoder.finish().expect("memory takes it");
     let length = bytes::leb(deflated.len() as u64);
     bytes::message(&[[&[0x85, 0x6f, 0x4a, 0x83, 0, 0, 0, 0, 2][..], &length, &deflated].concat()])
 }

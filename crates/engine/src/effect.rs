@@ -142,7 +142,7 @@ pub enum RefusedEdit {
     /// The document cannot take it.
     #[error(transparent)]
     Edit(Arc<EditError>),
-    /// The store is in trouble; the document is read-only until it is reopened.
+    /// The store is in trouble; the document is read-only.
     #[error("nothing was changed: {0}")]
     Store(Failure),
     /// Too much already waits for the document to load.
@@ -268,12 +268,18 @@ pub enum Event {
         /// What, opaque.
         data: Bytes,
     },
-    /// A document's store failed: it can be read, but not changed, until the node is reopened.
+    /// A document's store failed: it can be read, but not changed. What is in memory and not on disk is lost if the
+    /// node ends now.
     Failed {
         /// Which.
         document: DocumentId,
         /// What is wrong.
         failure: Failure,
+    },
+    /// A failed document is on disk again, all of it, and can be changed.
+    Recovered {
+        /// Which.
+        document: DocumentId,
     },
     /// A peer reports an error of its own.
     PeerError {
@@ -296,6 +302,7 @@ impl Event {
             | Self::InStep { document, .. }
             | Self::Unavailable { document, .. }
             | Self::Ephemeral { document, .. }
+            | Self::Recovered { document }
             | Self::Failed { document, .. } => Some(*document),
             Self::PeerError { .. } => None,
         }

@@ -41,7 +41,8 @@ pub struct Config {
 /// each [`Effect::Load`] by one [`Input::Loaded`], each [`Effect::Send`] is covered by [`Input::Written`] or by
 /// [`Input::LinkDown`]. Appends of one document must reach the disk in the order given, and before a later load of it.
 ///
-/// A load gives what was appended before; an append that fails makes its document read-only in this engine.
+/// A load gives what was appended before; an append that fails makes its document read-only: until there is room, when the disk was full
+/// (it is tried again every few seconds), and for good after any other failure.
 ///
 /// Reading goes through the getters: [`document`](Self::document) after an [`Event::Fetched`].
 ///
@@ -61,6 +62,9 @@ pub struct Engine {
     pub(crate) tickets: BTreeMap<Ticket, Stored>,
     pub(crate) next_ticket: u64,
     pub(crate) ephemerals: Ephemerals,
+    /// Documents in memory whose disk was full, and when they are tried again.
+    pub(crate) rescues: BTreeSet<DocumentId>,
+    pub(crate) rescue_at: Duration,
     /// Documents whose standing may have changed since it was last told.
     pub(crate) restand: BTreeSet<DocumentId>,
     pub(crate) effects: Vec<Effect>,
@@ -73,6 +77,8 @@ pub(crate) struct Stored {
     pub up_to: u64,
     pub token: Option<Token>,
     pub is_replacement: bool,
+    /// A replacement that makes good for appends that failed.
+    pub is_rescue: bool,
 }
 
 /// How much an engine holds. For metrics and for the simulator's bounds.
@@ -111,6 +117,8 @@ impl Engine {
             in_memory: BTreeSet::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
+            rescues: BTreeSet::new(),
+            rescue_at: Duration::ZERO,
             restand: BTreeSet::new(),
             effects: Vec::new(),
         }

@@ -60,7 +60,11 @@ impl Engine {
     ) {
         let Some(state) = self.links.get_mut(&link) else { return };
         let is_open = state.open.contains(&document);
-        if !is_open || data.is_empty() || sender == self.config.peer || !state.may_send_ephemeral(&self.config.limits, now.monotonic) {
+        if !is_open
+            || data.is_empty()
+            || sender == self.config.peer
+            || !state.may_send_ephemeral(&self.config.limits, now.monotonic)
+        {
             return;
         }
         if !self.ephemerals.is_new(&sender, &session, count) {

@@ -8,6 +8,7 @@ use crate::slot::Content;
 impl Engine {
     /// Lets go of documents that nobody has used for a while, or of the longest unused ones when there are too many.
     pub(crate) fn tick(&mut self, now: Instant) {
+        self.try_rescues(now);
         let deadline = now.monotonic.checked_sub(self.config.limits.idle_after);
         let mut passed_over = Vec::new();
         while let Some((used_at, document)) = self.in_memory.first().copied() {
@@ -37,6 +38,7 @@ impl Engine {
         }
         self.keep_sessions(document);
         let slot = self.slots.get_mut(&document).expect("it was there a moment ago");
+        slot.let_go_of_orphans();
         slot.content = Content::Cold;
         if slot.peers.is_empty() {
             // They are in the store, and come back with the document.

@@ -102,7 +102,10 @@ impl Engine {
         let Some(peer) = slot.peers.get_mut(&link) else { return };
         let session = peer.session.as_mut().expect("opened above, since the document is in memory");
 
-        let has_changes = admitted.has_changes();
+        // What it brings or names may be on its way to the disk, unless it only confirms what we sent: say nothing of it
+        // before it is there.
+        let heads = admitted.heads();
+        let confirms = !admitted.has_changes() && heads.as_slice().iter().all(|hash| session.has_sent(hash));
         let before = content.heads().clone();
         let received = content.receive(session, admitted, &self.config.limits);
         let received = match received {
@@ -116,6 +119,7 @@ impl Engine {
             }
         };
         let is_empty = content.is_empty();
+        peer.is_ahead = !content.covers(&heads);
         let in_step = session.peer_heads().is_some_and(|heads| heads == content.heads());
         let told = in_step && announce && peer.in_step_at.as_ref() != Some(content.heads());
         if told {
@@ -127,6 +131,7 @@ impl Engine {
         let Received { new_changes, chunks, whole } = received;
         if !chunks.is_empty() {
             self.append_received(document, chunks, whole);
+            self.hold_those_ahead(document);
             self.spread(document, Some(link));
             self.announce_change(now, document, Origin::Link(link), before, &new_changes);
         }
@@ -134,8 +139,7 @@ impl Engine {
             self.notify(Event::InStep { document, link });
         }
         let slot = self.slots.get_mut(&document).expect("it was there a moment ago");
-        if has_changes && let Some(peer) = slot.peers.get_mut(&link) {
-            // Known or new, what this peer brought may be on its way to the disk: say nothing of it before it is there.
+        if !confirms && let Some(peer) = slot.peers.get_mut(&link) {
             peer.hold_until = slot.appended;
         }
         if is_request && is_empty {
@@ -147,6 +151,15 @@ impl Engine {
         if let Some(state) = self.links.get_mut(&link) {
             state.news.insert(document);
             self.busy.insert(link);
+        }
+    }
+
+    /// Holds back what is said to peers that have spoken of changes which were not here: what another has just brought
+    /// may be just that.
+    fn hold_those_ahead(&mut self, document: DocumentId) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        for peer in slot.peers.values_mut().filter(|peer| peer.is_ahead) {
+            peer.hold_until = slot.appended;
         }
     }
 

@@ -41,8 +41,11 @@ pub(crate) enum Waiting {
 pub(crate) struct PeerDocument {
     /// `None` until the document is in memory for the first time, since a kept session is checked against it.
     pub session: Option<SyncSession>,
-    /// Nothing is said to this peer before the append of this number is durable: it sent a change that is in it.
+    /// Nothing is said to this peer before the append of this number is durable: the peer may have a change that is in
+    /// it, and would take our heads for a receipt.
     pub hold_until: u64,
+    /// It has spoken of changes that were not here.
+    pub is_ahead: bool,
     /// The heads for which it was last told that both are in step.
     pub in_step_at: Option<Heads>,
     /// It has sent `request` or `sync`: it knows that we have the document open.
@@ -108,6 +111,21 @@ impl Slot {
             Content::Ready(document) => Some(document),
             Content::Failed { document, .. } => document.as_deref(),
             Content::Cold | Content::Loading => None,
+        }
+    }
+
+    /// Starts over with every peer: messages of theirs were lost, or went into a document that was thrown away.
+    pub fn restart_sessions(&mut self) {
+        for session in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+            session.restart();
+        }
+    }
+
+    /// Prepares for letting the content go: changes in it that wait for others are not in the store, and the peers that
+    /// sent them would not do so again by themselves.
+    pub fn let_go_of_orphans(&mut self) {
+        if self.document().is_some_and(|document| document.orphan_bytes() > 0) {
+            self.peers.values_mut().filter_map(|peer| peer.session.as_mut()).for_each(SyncSession::ask_again);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What goes to the store and what comes back.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use comity_crdt::Document;
 use comity_model::{DocumentId, Instant, Limits, LinkId};
@@ -8,6 +10,9 @@ use comity_wire::Message;
 use crate::engine::Stored;
 use crate::slot::{Content, Waiting, short};
 use crate::{Effect, Engine, Event, Failure, FailureKind, Loaded, RefusedEdit, Ticket, Token};
+
+/// How often a document whose disk was full is tried again.
+const RESCUE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Asks for chunks of a local edit to be made durable.
@@ -18,7 +23,7 @@ impl Engine {
         slot.change_bytes += chunks.iter().map(Bytes::len).sum::<usize>();
         slot.appended += 1;
         let up_to = slot.appended;
-        let ticket = self.ticket(Stored { document, up_to, token, is_replacement: false });
+        let ticket = self.ticket(Stored { document, up_to, token, is_replacement: false, is_rescue: false });
         self.effects.push(Effect::Append { ticket, document, chunks, heads });
     }
 
@@ -41,7 +46,7 @@ impl Engine {
         slot.compacting = true;
         slot.appended += 1;
         let up_to = slot.appended;
-        let ticket = self.ticket(Stored { document, up_to, token: None, is_replacement: true });
+        let ticket = self.ticket(Stored { document, up_to, token: None, is_replacement: true, is_rescue: false });
         self.effects.push(Effect::Replace { ticket, document, snapshot, heads });
     }
 
@@ -58,9 +63,16 @@ impl Engine {
         if let Some(token) = stored.token {
             self.notify(Event::Saved { token, document, result: result.clone() });
         }
-        let Some(slot) = self.slots.get_mut(&document) else { return };
         if let Err(failure) = result {
             return self.fail(document, failure);
+        }
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        if matches!(slot.content, Content::Failed { .. }) {
+            // Something before this failed: only a snapshot of the whole document makes good for it.
+            if stored.is_rescue {
+                self.recover(document, stored.up_to);
+            }
+            return;
         }
         slot.durable = slot.durable.max(stored.up_to);
         if stored.is_replacement {
@@ -108,6 +120,9 @@ impl Engine {
             Content::Ready(document) => Some(document),
             _ => None,
         };
+        if failure.kind == FailureKind::Full && kept.is_some() {
+            self.rescues.insert(document);
+        }
         slot.content = Content::Failed { document: kept, failure: failure.clone() };
         let links: Vec<LinkId> = slot.peers.keys().copied().collect();
         let mut waiting = Vec::new();
@@ -130,6 +145,42 @@ impl Engine {
             self.report_failure(link, &failure.message);
         }
         self.notify(Event::Failed { document, failure });
+    }
+
+    /// Tries to write documents whose disk was full: a snapshot holds everything that the failed appends held.
+    pub(crate) fn try_rescues(&mut self, now: Instant) {
+        if self.rescues.is_empty() || now.monotonic < self.rescue_at {
+            return;
+        }
+        self.rescue_at = now.monotonic + RESCUE_INTERVAL;
+        for document in self.rescues.clone() {
+            let Some(slot) = self.slots.get_mut(&document) else { continue };
+            let Content::Failed { document: Some(content), .. } = &slot.content else { continue };
+            let (Some(snapshot), heads) = (content.save(), content.heads().clone()) else { continue };
+            slot.appended += 1;
+            let up_to = slot.appended;
+            let ticket = self.ticket(Stored { document, up_to, token: None, is_replacement: true, is_rescue: true });
+            self.effects.push(Effect::Replace { ticket, document, snapshot, heads });
+        }
+    }
+
+    /// Makes a document writable again: all of it is on disk now.
+    fn recover(&mut self, document: DocumentId, up_to: u64) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        let Content::Failed { document: kept, .. } = &mut slot.content else { return };
+        let Some(content) = kept.take() else { return };
+        slot.content = Content::Ready(content);
+        slot.durable = up_to;
+        slot.compacting = false;
+        slot.change_bytes = 0;
+        self.in_memory.insert((slot.used_at, document));
+        self.rescues.remove(&document);
+        slot.held.clear();
+        // What peers sent meanwhile was not taken.
+        slot.restart_sessions();
+        self.restand.insert(document);
+        self.spread(document, None);
+        self.notify(Event::Recovered { document });
     }
 
     /// Tells a peer that our store is in trouble. `doc-unavailable` would be a lie: the document exists.
@@ -158,10 +209,7 @@ impl Engine {
             self.in_memory.remove(&(slot.used_at, document));
             slot.reload = false;
             slot.content = Content::Cold;
-            // Sessions speak of a document that is thrown away: the peers start over.
-            for peer in slot.peers.values_mut() {
-                peer.session = None;
-            }
+            slot.restart_sessions();
             let links: Vec<LinkId> = slot.peers.keys().copied().collect();
             slot.pulling.extend(links);
             self.start_load(document);

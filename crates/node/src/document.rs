@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use comity_crdt::{Entry, HistoryFilter, HistoryItem, Register};
-use comity_engine::{Edit, Event, RefusedEdit, Standing, Token};
+use comity_engine::{Edit, Event, Standing, Token};
 use comity_model::{
     ActKind, ChangeHash, DocumentId, EntryId, FieldName, Heads, KindName, KindSchema, RegisterKey, SpaceId, Value,
     Write,
@@ -13,7 +13,7 @@ use comity_model::{
 use comity_review::Disagreement;
 use tokio::sync::{broadcast, oneshot};
 
-use crate::shard::{Prepare, Request};
+use crate::shard::{EditFailure, Prepare, Request};
 use crate::{Node, NodeError, NodeEvent};
 
 /// What a new document is.
@@ -288,8 +288,8 @@ impl Document {
     /// the change is on disk; `None` when there was nothing to change.
     ///
     /// # Errors
-    /// When the closure fails, or the edit is refused, or the disk fails. Then nothing was changed, except after a
-    /// failing disk, when others may have received the change already.
+    /// When the closure fails or the edit is refused: then nothing was changed. Or [`NodeError::NotSaved`]: the change
+    /// is in the document and others may have it, but it is not on this device's disk.
     pub async fn edit(
         &self,
         write: impl FnOnce(&mut Editor<'_>) -> Result<(), NodeError> + Send + 'static,
@@ -447,8 +447,11 @@ impl Node {
     }
 }
 
-impl From<RefusedEdit> for NodeError {
-    fn from(refused: RefusedEdit) -> Self {
-        Self::Refused(refused)
+impl From<EditFailure> for NodeError {
+    fn from(failure: EditFailure) -> Self {
+        match failure {
+            EditFailure::Refused(refused) => Self::Refused(refused),
+            EditFailure::NotSaved(failure) => Self::NotSaved(failure),
+        }
     }
 }

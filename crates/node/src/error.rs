@@ -19,6 +19,9 @@ pub enum NodeError {
     /// The edit was refused.
     #[error(transparent)]
     Refused(RefusedEdit),
+    /// The edit was made, but its disk failed. It is written later if the disk was only full and there is room again.
+    #[error("the change is in memory only, not on disk: {0}")]
+    NotSaved(Failure),
     /// There is no such entry.
     #[error("there is no entry {entry} in this document")]
     NoSuchEntry {

@@ -34,7 +34,15 @@ type Visit = Box<dyn FnOnce(Result<(&Document, Standing), Failure>) + Send>;
 pub(crate) type Prepare = Box<dyn FnOnce(&Document) -> Option<Edit> + Send>;
 
 /// How an edit ended.
-pub(crate) type EditOutcome = Result<Option<ChangeHash>, RefusedEdit>;
+pub(crate) type EditOutcome = Result<Option<ChangeHash>, EditFailure>;
+
+/// Why an edit did not end well.
+pub(crate) enum EditFailure {
+    /// Nothing was changed.
+    Refused(RefusedEdit),
+    /// It was made, but is not on disk.
+    NotSaved(Failure),
+}
 
 /// What the rest of the node asks of a shard. Bounded: the asker waits.
 pub(crate) enum Request {
@@ -333,14 +341,14 @@ impl Worker {
                             self.edits.insert(token, (hash, done));
                         }
                         // The asker may have gone away: the edit was refused all the same.
-                        Err(refused) => drop(done.send(Err(refused))),
+                        Err(refused) => drop(done.send(Err(EditFailure::Refused(refused)))),
                     }
                 }
             }
             Event::Saved { token, result, .. } => {
                 if let Some((hash, done)) = self.edits.remove(&token) {
                     // The asker may have gone away: the edit is saved all the same.
-                    let _ = done.send(result.map(|()| hash).map_err(RefusedEdit::Store));
+                    let _ = done.send(result.map(|()| hash).map_err(EditFailure::NotSaved));
                 }
             }
             event => (self.surroundings.events)(event),
@@ -355,7 +363,7 @@ impl Worker {
         } else if let Some((prepare, done)) = self.prepared.remove(&token) {
             if let Err(failure) = result {
                 // The asker may have gone away.
-                return drop(done.send(Err(RefusedEdit::Store(failure))));
+                return drop(done.send(Err(EditFailure::Refused(RefusedEdit::Store(failure)))));
             }
             let content = self.engine.document(&document).unwrap_or(&self.nobody);
             if let Some(mut edit) = prepare(content) {

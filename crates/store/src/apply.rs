@@ -11,15 +11,14 @@ use crate::row::{
 /// Most bytes of rows gathered before they are handed to the engine.
 const GATHERED_BYTES_MAX: usize = 1 << 20;
 
-/// Applies one group. Gives the bytes of keys and values handed to the engine.
-pub(crate) fn apply<E: Engine>(
+/// Applies entries in order, each with the stamp of its group. Gives the bytes of keys and values handed to the engine.
+pub(crate) fn apply<'a, E: Engine>(
     engine: &E,
     sealer: &Sealer,
-    stamp: u64,
-    entries: &[Entry],
+    entries: impl IntoIterator<Item = (u64, &'a Entry)>,
 ) -> Result<u64, StoreError> {
     let mut rows = Rows { engine, waiting: Vec::new(), waiting_bytes: 0, written_bytes: 0 };
-    for entry in entries {
+    for (stamp, entry) in entries {
         let first = rows.waiting.len();
         let out = &mut rows.waiting;
         match entry {
@@ -56,6 +55,16 @@ pub(crate) fn apply<E: Engine>(
     Ok(rows.written_bytes)
 }
 
+/// Applies one group of the journal.
+pub(crate) fn apply_group<E: Engine>(
+    engine: &E,
+    sealer: &Sealer,
+    stamp: u64,
+    entries: &[Entry],
+) -> Result<u64, StoreError> {
+    apply(engine, sealer, entries.iter().map(|entry| (stamp, entry)))
+}
+
 /// Removes all rows from a key up to but without another.
 pub(crate) fn remove_range<E: Engine>(engine: &E, space: Space, from: &[u8], to: &[u8]) -> Result<u64, StoreError> {
     let mut doomed = Vec::new();
@@ -77,7 +86,8 @@ struct Rows<'a, E> {
 impl<E: Engine> Rows<'_, E> {
     fn count_from(&mut self, first: usize) -> Result<(), StoreError> {
         let new = self.waiting.get(first..).unwrap_or_default();
-        self.waiting_bytes += new.iter().map(|row| row.key.len() + row.value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        self.waiting_bytes +=
+            new.iter().map(|row| row.key.len() + row.value.as_ref().map_or(0, Vec::len)).sum::<usize>();
         if self.waiting_bytes > GATHERED_BYTES_MAX { self.hand_over() } else { Ok(()) }
     }
 

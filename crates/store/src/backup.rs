@@ -59,11 +59,7 @@ pub struct BackupSummary {
 ///
 /// # Errors
 /// When the file exists, a document is damaged (salvage first), or writing fails.
-pub fn backup(
-    store: &dyn Store,
-    to: &Path,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<BackupSummary, BackupError> {
+pub fn backup(store: &dyn Store, to: &Path, progress: &mut dyn FnMut(Progress)) -> Result<BackupSummary, BackupError> {
     if to.exists() {
         return Err(BackupError::Exists { path: to.to_owned() });
     }
@@ -291,9 +287,7 @@ impl RowReader {
         let mut input = BufReader::new(File::open(path).map_err(StoreError::io("open", path))?);
         let mut magic = [0; 8];
         match input.read_exact(&mut magic) {
-            Ok(()) if magic == *MAGIC => {
-                Ok(Self { path: path.to_owned(), input, sum: magic, at: MAGIC.len() as u64 })
-            }
+            Ok(()) if magic == *MAGIC => Ok(Self { path: path.to_owned(), input, sum: magic, at: MAGIC.len() as u64 }),
             _ => Err(BackupError::NotABackup { path: path.to_owned() }),
         }
     }

@@ -15,6 +15,8 @@ pub(crate) struct DocumentReader {
     document: DocumentId,
     manifest: Option<(u64, Manifest)>,
     whole: Option<(Whole, Parts)>,
+    /// The heads that belong to a manifest which is not in the rows yet.
+    newer_heads: Option<Heads>,
     heads: Option<Bytes>,
     snapshot: Option<Bytes>,
     changes: Vec<(u64, Bytes)>,
@@ -53,6 +55,7 @@ impl DocumentReader {
             document,
             manifest: None,
             whole: None,
+            newer_heads: None,
             heads: None,
             snapshot: None,
             changes: Vec::new(),
@@ -60,6 +63,12 @@ impl DocumentReader {
             leftovers: false,
             damage: Vec::new(),
         }
+    }
+
+    /// Takes a manifest that is newer than the one in the rows.
+    pub(crate) fn manifest(&mut self, stamp: u64, manifest: Manifest, heads: Heads) {
+        self.manifest = Some((stamp, manifest));
+        self.newer_heads = Some(heads);
     }
 
     /// Takes the next row.
@@ -73,6 +82,9 @@ impl DocumentReader {
     fn good_row(&mut self, kind: DataKey, row: &Row<'_>) {
         let (whole, part) = match kind {
             DataKey::Manifest => {
+                if self.newer_heads.is_some() {
+                    return;
+                }
                 match decode(row.payload) {
                     Some(manifest) => self.manifest = Some((row.stamp, manifest)),
                     None => self.note(Damage::Row),
@@ -125,7 +137,8 @@ impl DocumentReader {
                 if stamp < expected {
                     self.note(Damage::Stale);
                 }
-                heads = manifest.heads().or_else(|| manifest.heads_from(self.heads.as_deref()?));
+                heads = self.newer_heads.take().or_else(|| manifest.heads());
+                heads = heads.or_else(|| manifest.heads_from(self.heads.as_deref()?));
                 if heads.is_none() {
                     self.note(Damage::HeadsLost);
                 }

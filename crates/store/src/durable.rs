@@ -1,6 +1,6 @@
 //! The store over an engine: plan, journal, engine, catalogue; one group at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use bytes::Bytes;
 use comity_model::{DocumentId, Heads};
 
-use crate::apply::apply;
+use crate::apply::{apply, apply_group};
 use crate::catalogue::{Catalogue, CatalogueRow, Expected, Index, meta_id};
 use crate::check::{copy_rows, meta_rows};
 use crate::disk::{self, FolderLock};
@@ -32,7 +32,7 @@ const STRIPES: usize = 64;
 
 /// A store over an engine.
 ///
-/// Locks are taken in this order: writer, engine, stripes (ascending), index.
+/// Locks are taken in this order: writer, engine, stripes (ascending), index, manifests.
 #[derive(Debug)]
 pub(crate) struct Durable<E: Engine> {
     pub(crate) folder: Folder,
@@ -43,6 +43,9 @@ pub(crate) struct Durable<E: Engine> {
     engine: RwLock<Option<E>>,
     stripes: Vec<RwLock<()>>,
     index: RwLock<Index>,
+    /// Manifests since the last checkpoint. They go to the engine only then, once each, however often they changed: a
+    /// third of what the engine would have to write. The journal has them meanwhile.
+    manifests: RwLock<HashMap<DocumentId, Newer>>,
     /// The error that was final for this handle.
     stopped: OnceLock<Arc<str>>,
     /// Damage was met: the next opening must verify.
@@ -59,6 +62,14 @@ struct Counters {
     snapshot_bytes: AtomicU64,
     checkpoints: AtomicU64,
     rewrites: AtomicU64,
+}
+
+/// A manifest that the engine does not have yet.
+#[derive(Debug, Clone)]
+struct Newer {
+    stamp: u64,
+    manifest: Manifest,
+    heads: Heads,
 }
 
 /// What only the one who commits may touch.
@@ -105,6 +116,7 @@ impl<E: Engine> Durable<E> {
             engine: RwLock::new(Some(engine)),
             stripes: (0..STRIPES).map(|_| RwLock::new(())).collect(),
             index: RwLock::new(index),
+            manifests: RwLock::new(HashMap::new()),
             stopped: OnceLock::new(),
             suspect: AtomicBool::new(false),
             counters: Counters::default(),
@@ -149,6 +161,10 @@ impl<E: Engine> Durable<E> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn newer(&self, document: &DocumentId) -> Option<Newer> {
+        self.manifests.read().unwrap_or_else(PoisonError::into_inner).get(document).cloned()
+    }
+
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,6 +186,9 @@ impl<E: Engine> Durable<E> {
 
     /// Reads and checks the manifest of a document; `None` when there never was one.
     fn manifest(&self, engine: &E, document: &DocumentId) -> Result<Option<Manifest>, StoreError> {
+        if let Some(newer) = self.newer(document) {
+            return Ok(Some(newer.manifest));
+        }
         let Some(expected) = self.index().documents.get(document).copied() else { return Ok(None) };
         let key = manifest_key(document);
         let value = engine.value(Space::Data, &key)?;
@@ -220,10 +239,6 @@ impl<E: Engine> Durable<E> {
                 }
             }
         }
-        for (document, (manifest, heads)) in &plan.manifests {
-            let (manifest, heads) = (manifest.clone(), heads.clone());
-            plan.entries.push(Entry::Manifest { document: *document, manifest, heads });
-        }
         Ok(plan)
     }
 
@@ -254,22 +269,29 @@ impl<E: Engine> Durable<E> {
             self.snapshots.sync()?;
         }
         let before = writer.journal.bytes();
-        let stamp = writer.journal.append(&plan.entries)?;
+        let manifests: Vec<Entry> = plan.manifests.iter().map(manifest_entry).collect();
+        let stamp = writer.journal.append(plan.entries.iter().chain(&manifests))?;
         self.counters.journal_bytes.fetch_add(writer.journal.bytes() - before, Ordering::Relaxed);
 
-        let touched = plan.entries.iter().filter_map(entry_document).collect::<BTreeSet<_>>();
+        let touched = plan.entries.iter().chain(&manifests).filter_map(entry_document).collect::<BTreeSet<_>>();
         let locks = self.write_locks(touched.iter());
-        let written = apply(engine, &self.sealer, stamp, &plan.entries)?;
+        let written = apply_group(engine, &self.sealer, stamp, &plan.entries)?;
         self.counters.engine_bytes.fetch_add(written, Ordering::Relaxed);
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        for (document, (manifest, _)) in &plan.manifests {
-            index.put_document(*document, Expected { stamp, live_bytes: manifest.live_bytes() });
+        let mut newer = self.manifests.write().unwrap_or_else(PoisonError::into_inner);
+        for (document, (manifest, heads)) in plan.manifests {
+            writer.changed_documents.insert(document);
+            index.put_document(document, Expected { stamp, live_bytes: manifest.live_bytes() });
+            newer.insert(document, Newer { stamp, manifest, heads });
         }
         for (id, present) in &plan.meta {
-            if *present { index.meta.insert(*id, stamp) } else { index.meta.remove(id) };
+            if *present {
+                index.meta.insert(*id, stamp)
+            } else {
+                index.meta.remove(id)
+            };
         }
-        drop((index, locks));
-        writer.changed_documents.extend(plan.manifests.keys());
+        drop((newer, index, locks));
         writer.changed_meta.extend(plan.meta.keys());
         writer.garbage.extend(plan.garbage);
         Ok(())
@@ -277,9 +299,29 @@ impl<E: Engine> Durable<E> {
 
     /// Makes the engine durable, notes in the catalogue what must be there, and drops the journal.
     fn checkpoint_with(&self, writer: &mut Writer) -> Result<(), StoreError> {
-        self.with_engine(Engine::sync)?;
+        self.with_engine(|engine| {
+            self.write_manifests(engine)?;
+            engine.sync()
+        })?;
         let result = self.checkpoint_files(writer);
         self.note(result)
+    }
+
+    /// Gives the engine the manifests that changed since the last checkpoint. The caller holds the writer.
+    fn write_manifests(&self, engine: &E) -> Result<(), StoreError> {
+        let newer = self.manifests.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let entry = |(document, newer): (DocumentId, Newer)| {
+            let Newer { stamp, manifest, heads } = newer;
+            (document, stamp, Entry::Manifest { document, manifest, heads })
+        };
+        let mut entries: Vec<_> = newer.into_iter().map(entry).collect();
+        entries.sort_by_key(|(document, ..)| *document);
+        let locks = self.write_locks(entries.iter().map(|(document, ..)| document));
+        let written = apply(engine, &self.sealer, entries.iter().map(|(_, stamp, entry)| (*stamp, entry)))?;
+        self.counters.engine_bytes.fetch_add(written, Ordering::Relaxed);
+        self.manifests.write().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(locks);
+        Ok(())
     }
 
     fn checkpoint_files(&self, writer: &mut Writer) -> Result<(), StoreError> {
@@ -378,6 +420,10 @@ fn plan_replace(plan: &mut Plan, document: &DocumentId, manifest: &mut Manifest,
     }
 }
 
+fn manifest_entry((document, (manifest, heads)): (&DocumentId, &(Manifest, Heads))) -> Entry {
+    Entry::Manifest { document: *document, manifest: manifest.clone(), heads: heads.clone() }
+}
+
 fn entry_document(entry: &Entry) -> Option<DocumentId> {
     match entry {
         Entry::Change { document, .. }
@@ -409,7 +455,7 @@ impl<E: Engine> Store for Durable<E> {
         let mut writer = self.writer();
         self.with_engine(|engine| {
             let plan = self.plan(engine, ops)?;
-            if plan.entries.is_empty() {
+            if plan.entries.is_empty() && plan.manifests.is_empty() {
                 return Ok(());
             }
             self.check_space(plan.bytes)?;
@@ -432,6 +478,9 @@ impl<E: Engine> Store for Durable<E> {
             let _lock = self.read_lock(document);
             let Some(expected) = self.index().documents.get(document).copied() else { return Ok(None) };
             let mut reader = DocumentReader::new(*document);
+            if let Some(Newer { stamp, manifest, heads }) = self.newer(document) {
+                reader.manifest(stamp, manifest, heads);
+            }
             let from = document.as_bytes().as_slice();
             engine.scan(Space::Data, from, &after_prefix(from), &mut |key, value| {
                 reader.row(&self.sealer, key, value);
@@ -446,7 +495,7 @@ impl<E: Engine> Store for Durable<E> {
         self.with_engine(|engine| {
             let _lock = self.read_lock(document);
             let Some(manifest) = self.manifest(engine, document)? else { return Ok(None) };
-            let heads = match manifest.heads() {
+            let heads = match self.newer(document).map(|newer| newer.heads).or_else(|| manifest.heads()) {
                 Some(heads) => heads,
                 None => {
                     let prefix = heads_prefix(document);
@@ -575,4 +624,3 @@ impl<E: Engine> Drop for Durable<E> {
         }
     }
 }
-

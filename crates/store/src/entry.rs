@@ -9,14 +9,37 @@ use crate::row::{Manifest, decode, encode, heads_bytes, heads_of};
 /// One step of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    Change { document: DocumentId, sequence: u64, bytes: Bytes },
+    Change {
+        document: DocumentId,
+        sequence: u64,
+        bytes: Bytes,
+    },
     /// Removes the changes below `to`, the small snapshot, and heads that stand apart.
-    Cover { document: DocumentId, to: u64 },
-    Snapshot { document: DocumentId, bytes: Bytes },
-    Manifest { document: DocumentId, manifest: Manifest, heads: Heads },
-    SyncState { document: DocumentId, peer: StorageId, state: Bytes },
-    Meta { key: String, value: Bytes },
-    RemoveMeta { key: String },
+    Cover {
+        document: DocumentId,
+        to: u64,
+    },
+    Snapshot {
+        document: DocumentId,
+        bytes: Bytes,
+    },
+    Manifest {
+        document: DocumentId,
+        manifest: Manifest,
+        heads: Heads,
+    },
+    SyncState {
+        document: DocumentId,
+        peer: StorageId,
+        state: Bytes,
+    },
+    Meta {
+        key: String,
+        value: Bytes,
+    },
+    RemoveMeta {
+        key: String,
+    },
 }
 
 /// What stands before the body of an entry; bodies stay outside bincode.

@@ -48,10 +48,6 @@ impl Format {
     }
 }
 
-fn file_bytes(metadata: fs::Metadata) -> u64 {
-    if metadata.is_file() { metadata.len() } else { 0 }
-}
-
 impl Folder {
     pub(crate) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
@@ -111,7 +107,8 @@ impl Folder {
             let bytes = match path.file_name().and_then(|name| name.to_str()) {
                 Some("LOCK" | "FORMAT.tmp" | "catalogue.tmp") => 0,
                 Some(name) if name == engine => 0,
-                Some("catalogue" | "snapshots") => disk::bytes_below(&path)? + path.metadata().map_or(0, file_bytes),
+                Some("catalogue") => path.metadata().map_or(0, |metadata| metadata.len()),
+                Some("snapshots") => disk::bytes_below(&path)?,
                 Some("journal") => disk::bytes_below(&path)?.saturating_sub(JOURNAL_HEADER_BYTES),
                 _ => 1,
             };

@@ -60,7 +60,7 @@ impl Journal {
     }
 
     /// Appends a group; it is durable when this returns.
-    pub(crate) fn append(&mut self, entries: &[Entry]) -> Result<u64, StoreError> {
+    pub(crate) fn append<'a>(&mut self, entries: impl IntoIterator<Item = &'a Entry>) -> Result<u64, StoreError> {
         let sequence = self.next;
         self.buffer.clear();
         self.buffer.extend_from_slice(GROUP_MAGIC);
@@ -151,7 +151,9 @@ fn read_segment(sealer: &Sealer, bytes: &Bytes, expected: &mut Option<u64>, cont
             continue;
         }
         // Not a whole group. If a whole one follows, this is damage; else it is the torn tail.
-        match (at + 1..bytes.len()).find(|at| bytes[*at..].starts_with(GROUP_MAGIC) && group_at(sealer, bytes, *at).is_some()) {
+        match (at + 1..bytes.len())
+            .find(|at| bytes[*at..].starts_with(GROUP_MAGIC) && group_at(sealer, bytes, *at).is_some())
+        {
             Some(next) => at = next,
             None => {
                 report.tail_bytes += (bytes.len() - at) as u64;

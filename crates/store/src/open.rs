@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::apply::apply;
+use crate::apply::apply_group;
 use crate::catalogue::{self, Catalogue, Expected, Index, meta_id};
 use crate::check::{Checked, check};
 use crate::child;
@@ -101,7 +101,8 @@ impl Evidence {
         let Some(mark) = self.mark else { return false };
         let journal = &self.journal;
         let report = &journal.report;
-        let quiet = journal.groups.is_empty() && report.tail_bytes == 0 && !report.is_damaged() && journal.segments == 1;
+        let quiet =
+            journal.groups.is_empty() && report.tail_bytes == 0 && !report.is_damaged() && journal.segments == 1;
         let whole = self.catalogue.rows_lost + self.catalogue.rows_torn == 0 && !self.catalogue.missing;
         quiet && whole && mark.next == journal.next && mark.catalogue_bytes == self.catalogue.bytes
     }
@@ -238,7 +239,7 @@ impl Opening {
         let snapshots = snapshots.clone();
         within("replay and verify", deadline, move || {
             for (stamp, entries) in &groups {
-                apply(&engine, &sealer, *stamp, entries)?;
+                apply_group(&engine, &sealer, *stamp, entries)?;
             }
             let checked = check(&engine, &sealer, &snapshots, &expected)?;
             Ok((engine, checked))

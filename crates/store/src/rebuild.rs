@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use comity_model::{DocumentId, Heads};
 
-use crate::apply::{apply, remove_range};
+use crate::apply::{apply_group, remove_range};
 use crate::catalogue::{Expected, Index, meta_id};
 use crate::check::{each_document, meta_rows};
 use crate::disk;
@@ -58,7 +58,7 @@ pub(crate) fn rebuild<E: Engine>(
         }
     }
     for (stamp, entries) in &evidence.journal.groups {
-        apply(&engine, sealer, *stamp, entries)?;
+        apply_group(&engine, sealer, *stamp, entries)?;
     }
     settle_documents(&engine, sealer, evidence, snapshots, &mut rebuilt)?;
     settle_meta(&engine, sealer, evidence, &mut rebuilt)?;
@@ -163,7 +163,7 @@ fn settle_documents<E: Engine>(
             continue;
         }
         let (manifest, entries) = repair(&document, found, saved);
-        apply(engine, sealer, repaired_stamp, &entries)?;
+        apply_group(engine, sealer, repaired_stamp, &entries)?;
         note_document(rebuilt, document, repaired_stamp, &manifest);
     }
     Ok(())

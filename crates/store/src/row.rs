@@ -89,61 +89,61 @@ impl std::fmt::Debug for Sealer {
 }
 
 impl Sealer {
-/// Seals a payload into a value.
-pub(crate) fn seal(&self, space: Space, stamp: u64, key: &[u8], payload: &[u8]) -> Vec<u8> {
-    let key_len = u8::try_from(key.len()).expect("keys are bounded well below 256 bytes");
-    let payload_len = u16::try_from(payload.len()).expect("payloads are cut to the longest value");
-    let mut value = Vec::with_capacity(FIXED_BYTES + key.len() + payload.len());
-    value.extend_from_slice(MAGIC);
-    value.push(space.tag());
-    value.extend_from_slice(&[0; 8]);
-    value.extend_from_slice(&stamp.to_be_bytes());
-    value.push(key_len);
-    value.extend_from_slice(key);
-    value.extend_from_slice(&payload_len.to_be_bytes());
-    value.extend_from_slice(payload);
-    let sum = checksum(&[&self.0, &value[..4], &value[12..]]);
-    value[4..12].copy_from_slice(&sum);
-    debug_assert!(value.len() <= VALUE_BYTES_MAX, "a value is longer than engines may be given");
-    value
-}
-
-/// Opens a value that an engine gave for a key; `None` when it is not what was written under this key.
-pub(crate) fn unseal<'a>(&self, space: Space, key: &[u8], value: &'a [u8]) -> Option<Row<'a>> {
-    let row = self.carve(value)?;
-    (row.space == space && row.key == key && row.len == value.len()).then_some(row)
-}
-
-/// Reads a row at the beginning of raw bytes.
-pub(crate) fn carve<'a>(&self, bytes: &'a [u8]) -> Option<Row<'a>> {
-    let (fixed, rest) = bytes.split_at_checked(21)?;
-    if &fixed[..3] != MAGIC {
-        return None;
+    /// Seals a payload into a value.
+    pub(crate) fn seal(&self, space: Space, stamp: u64, key: &[u8], payload: &[u8]) -> Vec<u8> {
+        let key_len = u8::try_from(key.len()).expect("keys are bounded well below 256 bytes");
+        let payload_len = u16::try_from(payload.len()).expect("payloads are cut to the longest value");
+        let mut value = Vec::with_capacity(FIXED_BYTES + key.len() + payload.len());
+        value.extend_from_slice(MAGIC);
+        value.push(space.tag());
+        value.extend_from_slice(&[0; 8]);
+        value.extend_from_slice(&stamp.to_be_bytes());
+        value.push(key_len);
+        value.extend_from_slice(key);
+        value.extend_from_slice(&payload_len.to_be_bytes());
+        value.extend_from_slice(payload);
+        let sum = checksum(&[&self.0, &value[..4], &value[12..]]);
+        value[4..12].copy_from_slice(&sum);
+        debug_assert!(value.len() <= VALUE_BYTES_MAX, "a value is longer than engines may be given");
+        value
     }
-    let space = Space::ALL.into_iter().find(|space| space.tag() == fixed[3])?;
-    let stamp = u64::from_be_bytes(fixed[12..20].try_into().ok()?);
-    let (key, rest) = rest.split_at_checked(usize::from(fixed[20]))?;
-    let (payload_len, rest) = rest.split_at_checked(2)?;
-    let payload = rest.get(..usize::from(u16::from_be_bytes(payload_len.try_into().ok()?)))?;
-    let len = FIXED_BYTES + key.len() + payload.len();
-    let sum = checksum(&[&self.0, &bytes[..4], &bytes[12..len]]);
-    (len <= VALUE_BYTES_MAX && sum == fixed[4..12]).then_some(Row { space, stamp, key, payload, len })
-}
 
-/// Finds every row in raw bytes, whatever lies between them.
-pub(crate) fn carve_all<'a>(&self, bytes: &'a [u8], mut found: impl FnMut(Row<'a>)) {
-    let mut at = 0;
-    while let Some(step) = bytes[at..].windows(MAGIC.len()).position(|window| window == MAGIC) {
-        at += step;
-        match self.carve(&bytes[at..]) {
-            Some(row) => {
-                found(row);
-                at += row.len;
+    /// Opens a value that an engine gave for a key; `None` when it is not what was written under this key.
+    pub(crate) fn unseal<'a>(&self, space: Space, key: &[u8], value: &'a [u8]) -> Option<Row<'a>> {
+        let row = self.carve(value)?;
+        (row.space == space && row.key == key && row.len == value.len()).then_some(row)
+    }
+
+    /// Reads a row at the beginning of raw bytes.
+    pub(crate) fn carve<'a>(&self, bytes: &'a [u8]) -> Option<Row<'a>> {
+        let (fixed, rest) = bytes.split_at_checked(21)?;
+        if &fixed[..3] != MAGIC {
+            return None;
+        }
+        let space = Space::ALL.into_iter().find(|space| space.tag() == fixed[3])?;
+        let stamp = u64::from_be_bytes(fixed[12..20].try_into().ok()?);
+        let (key, rest) = rest.split_at_checked(usize::from(fixed[20]))?;
+        let (payload_len, rest) = rest.split_at_checked(2)?;
+        let payload = rest.get(..usize::from(u16::from_be_bytes(payload_len.try_into().ok()?)))?;
+        let len = FIXED_BYTES + key.len() + payload.len();
+        let sum = checksum(&[&self.0, &bytes[..4], &bytes[12..len]]);
+        (len <= VALUE_BYTES_MAX && sum == fixed[4..12]).then_some(Row { space, stamp, key, payload, len })
+    }
+
+    /// Finds every row in raw bytes, whatever lies between them.
+    pub(crate) fn carve_all<'a>(&self, bytes: &'a [u8], mut found: impl FnMut(Row<'a>)) {
+        let mut at = 0;
+        while let Some(step) = bytes[at..].windows(MAGIC.len()).position(|window| window == MAGIC) {
+            at += step;
+            match self.carve(&bytes[at..]) {
+                Some(row) => {
+                    found(row);
+                    at += row.len;
+                }
+                None => at += 1,
             }
-            None => at += 1,
         }
     }
-}
 }
 
 /// What a key of the data space names.
@@ -240,7 +240,14 @@ pub(crate) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
 }
 
 /// Cuts bytes of any length into rows under a prefix.
-pub(crate) fn part_rows(sealer: &Sealer, space: Space, stamp: u64, prefix: &[u8], bytes: &[u8], rows: &mut Vec<RowChange>) {
+pub(crate) fn part_rows(
+    sealer: &Sealer,
+    space: Space,
+    stamp: u64,
+    prefix: &[u8],
+    bytes: &[u8],
+    rows: &mut Vec<RowChange>,
+) {
     let room = VALUE_BYTES_MAX - FIXED_BYTES - (prefix.len() + 4) - 4;
     let total = u32::try_from(bytes.len()).expect("limits keep every whole below 4 GiB");
     let mut part = 0_u32;
@@ -373,7 +380,11 @@ impl Manifest {
     /// Gives what the document takes in the engine, about, for the comparison of disk and live bytes.
     pub(crate) fn live_bytes(&self) -> u64 {
         let inline = self.snapshot.filter(|snapshot| snapshot.inline).map_or(0, |snapshot| snapshot.bytes);
-        self.change_bytes + self.count * 96 + inline + 256 + 32 * (self.heads.len() as u64 + u64::from(self.heads_apart))
+        self.change_bytes
+            + self.count * 96
+            + inline
+            + 256
+            + 32 * (self.heads.len() as u64 + u64::from(self.heads_apart))
     }
 }
 

@@ -38,12 +38,7 @@ impl Snapshots {
     }
 
     /// Writes a snapshot; durable once the folder is flushed too ([`Self::sync`]).
-    pub(crate) fn write(
-        &self,
-        document: &DocumentId,
-        snapshot: &SnapshotRef,
-        bytes: &[u8],
-    ) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, document: &DocumentId, snapshot: &SnapshotRef, bytes: &[u8]) -> Result<(), StoreError> {
         disk::write_whole(&self.path(document, snapshot), bytes)
     }
 

@@ -116,7 +116,8 @@ impl Writer {
         let full = |queue: &mut Queue| {
             let options = &self.shared.options;
             let many = queue.waiting.len() >= options.queue_submissions_max;
-            let large = !queue.waiting.is_empty() && queue.waiting_bytes.saturating_add(bytes) > options.queue_bytes_max;
+            let large =
+                !queue.waiting.is_empty() && queue.waiting_bytes.saturating_add(bytes) > options.queue_bytes_max;
             queue.stopped.is_none() && !queue.closing && (many || large)
         };
         queue = self.shared.taken.wait_while(queue, full).unwrap_or_else(PoisonError::into_inner);

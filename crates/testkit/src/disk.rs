@@ -77,11 +77,6 @@ impl Disk {
         self.queue.is_empty()
     }
 
-    /// Makes everything durable: the node stops in order.
-    pub fn sync(&mut self) {
-        self.crash(self.queue.len());
-    }
-
     /// Loses what is not durable, save the first `kept` writes of the queue. Gives what is lost.
     pub fn crash(&mut self, kept: usize) -> Vec<Write> {
         for write in self.queue.drain(..kept) {
@@ -90,6 +85,12 @@ impl Disk {
         self.flushing = 0;
         self.applied = self.durable.clone();
         self.queue.drain(..).collect()
+    }
+
+    /// Loses every change since the last snapshots, durable ones too.
+    pub fn lose_changes(&mut self) {
+        self.durable.values_mut().for_each(|stored| stored.changes.clear());
+        self.applied = self.durable.clone();
     }
 
     /// Reads a document, with what is not durable yet.

@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::plan::seconds;
 
-/// Lines that a failure shows.
-const TAIL_MAX: usize = 80;
+/// Lines that are kept.
+const TAIL_MAX: usize = 10_000;
 
 pub(crate) struct Trace {
     digest: u64,

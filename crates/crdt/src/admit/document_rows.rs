@@ -179,10 +179,8 @@ impl<'a> Order<'a> {
             Action::MakeSequence => drop(self.made.insert(id, true)),
             Action::MarkBegin => drop(self.begun.insert(id)),
             // A mark ends behind its begin, in the same object; the ids are neighbours.
-            Action::MarkEnd => {
-                if !self.begun.remove(&Id { counter: id.counter - 1, actor: id.actor }) {
-                    return Err(RowFault::Order);
-                }
+            Action::MarkEnd if !self.begun.remove(&Id { counter: id.counter.saturating_sub(1), actor: id.actor }) => {
+                return Err(RowFault::Order);
             }
             // Deletions have no row in a document.
             Action::Delete => return Err(RowFault::Shape),

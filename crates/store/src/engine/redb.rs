@@ -56,8 +56,7 @@ impl Engine for RedbEngine {
     fn open(folder: &Path) -> Result<Self, StoreError> {
         disk::create_folder(folder)?;
         let path = folder.join("rows.redb");
-        let database =
-            guarded(Self::NAME, "open", || Database::builder().set_cache_size(CACHE_BYTES).create(&path))?;
+        let database = guarded(Self::NAME, "open", || Database::builder().set_cache_size(CACHE_BYTES).create(&path))?;
         let engine = Self { folder: folder.to_owned(), database };
         guarded(Self::NAME, "create tables", || engine.transact(Durability::Immediate, &[]))?;
         disk::sync_below(folder)?;

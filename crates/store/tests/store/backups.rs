@@ -1,5 +1,7 @@
 //! Backups are whole or refused; a restored store knows that it is one.
 
+use std::sync::Arc;
+
 use comity_store::{
     BackupError, MemoryStore, Op, OpenError, Progress, RESTORED_META_KEY, SledStore, Store, backup, restore,
     verify_backup,
@@ -22,22 +24,20 @@ fn fill(store: &dyn Store) {
 
 #[test]
 fn a_backup_of_any_store_restores_as_sled_with_all_but_sessions() {
-    let mut stores: Vec<(Option<tempfile::TempDir>, Box<dyn Fn() -> std::sync::Arc<dyn Store>>)> = Vec::new();
-    stores.push((None, Box::new(|| std::sync::Arc::new(MemoryStore::new()))));
+    let mut stores: Vec<(Option<tempfile::TempDir>, Arc<dyn Store>)> = vec![(None, Arc::new(MemoryStore::new()))];
     for engine in Engine::ALL {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_owned();
-        stores.push((Some(folder), Box::new(move || engine.open(&path).shared())));
+        let store = engine.open(folder.path()).shared();
+        stores.push((Some(folder), store));
     }
-    for (_folder, open) in &stores {
-        let store = open();
-        fill(&*store);
+    for (_folder, store) in &stores {
+        fill(&**store);
         let place = tempfile::tempdir().unwrap();
         let (file, into) = (place.path().join("backup"), place.path().join("restored"));
         let mut seen = Progress::default();
-        let summary = backup(&*store, &file, &mut |progress| seen = progress).unwrap();
+        let summary = backup(&**store, &file, &mut |progress| seen = progress).unwrap();
         assert_eq!((summary.documents, summary.meta_rows, seen.documents), (20, 1, 20));
-        assert!(matches!(backup(&*store, &file, &mut |_| {}), Err(BackupError::Exists { .. })));
+        assert!(matches!(backup(&**store, &file, &mut |_| {}), Err(BackupError::Exists { .. })));
         assert_eq!(verify_backup(&file).unwrap(), summary);
 
         restore(&file, &into, options(), &mut |progress| seen = progress).unwrap();

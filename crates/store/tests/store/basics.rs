@@ -39,8 +39,7 @@ fn a_snapshot_takes_the_place_of_exactly_what_was_appended_before_it() {
     on_every_store(|store| {
         for len in [0, 100, 4_000, 4_001, 50_000] {
             store.commit(&[append(1, &[noise(10, 1)], 1)]).unwrap();
-            let ops =
-                [append(1, &[noise(10, 2)], 2), replace(1, noise(len, 9), 2), append(1, &[noise(10, 3)], 3)];
+            let ops = [append(1, &[noise(10, 2)], 2), replace(1, noise(len, 9), 2), append(1, &[noise(10, 3)], 3)];
             store.commit(&ops).unwrap();
             let stored = store.load(&document(1)).unwrap().unwrap();
             assert_eq!(stored.snapshot, Some(noise(len, 9)), "{len} bytes");
@@ -97,10 +96,7 @@ fn limits_hold_at_the_limit_and_one_above_and_refuse_without_writing() {
         assert!(matches!(refused(meta(1, META_BYTES_MAX + 1)), StoreError::TooLarge { .. }));
         assert!(matches!(refused(meta(META_KEY_BYTES_MAX + 1, 1)), StoreError::InvalidMetaKey { .. }));
         assert!(matches!(refused(meta(0, 1)), StoreError::InvalidMetaKey { .. }));
-        assert!(matches!(
-            refused(Op::RemoveMeta { key: "a\nb".to_owned() }),
-            StoreError::InvalidMetaKey { .. }
-        ));
+        assert!(matches!(refused(Op::RemoveMeta { key: "a\nb".to_owned() }), StoreError::InvalidMetaKey { .. }));
         let many = |count| Op::Append { document: document(1), chunks: Vec::new(), heads: heads(0..count) };
         assert!(matches!(refused(many(HEADS_MAX as u64 + 1)), StoreError::TooLarge { .. }));
         let chunk = |len| append(1, &[Bytes::from(vec![0; len])], 1);
@@ -157,8 +153,7 @@ fn below_the_floor_of_free_space_reading_works_and_writing_says_full() {
         store.commit(&[append(1, &[noise(10, 1)], 1)]).unwrap();
         store.close().unwrap();
         drop(store);
-        let (store, _) =
-            engine.try_open(folder.path(), Options { free_bytes_floor: u64::MAX, ..options() }).unwrap();
+        let (store, _) = engine.try_open(folder.path(), Options { free_bytes_floor: u64::MAX, ..options() }).unwrap();
         let error = store.commit(&[append(1, &[noise(10, 2)], 2)]).unwrap_err();
         assert!(matches!(error, StoreError::Full { .. }) && !error.is_final(), "{error}");
         assert_eq!(store.load(&document(1)).unwrap().unwrap().changes.len(), 1);
@@ -242,7 +237,9 @@ fn engine_files_that_grew_too_large_are_written_anew() {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { rewrite_bytes_min: 2 << 20, checkpoint_bytes: 256 << 10, ..options() };
         let (store, _) = engine.try_open(folder.path(), options).unwrap();
-        store.commit(&[append(2, &[noise(100, 7)], 7), Op::PutMeta { key: "k".to_owned(), value: noise(5, 5) }]).unwrap();
+        store
+            .commit(&[append(2, &[noise(100, 7)], 7), Op::PutMeta { key: "k".to_owned(), value: noise(5, 5) }])
+            .unwrap();
         for round in 0..400 {
             store.commit(&[append(1, &[noise(20_000, round)], round), replace(1, noise(3_000, round), round)]).unwrap();
         }

@@ -44,9 +44,8 @@ fn crash_child() {
     let (store, report) = engine.try_open(Path::new(&folder), options).unwrap();
     assert!(!report.is_damaged(), "{report:?}");
     let store = store.shared();
-    let mut next: Vec<u64> = (0..DOCUMENTS)
-        .map(|id| numbers(&*store, &numbered(id)).last().map_or(id, |last| last + DOCUMENTS))
-        .collect();
+    let mut next: Vec<u64> =
+        (0..DOCUMENTS).map(|id| numbers(&*store, &numbered(id)).last().map_or(id, |last| last + DOCUMENTS)).collect();
     let writer = Writer::start(store, WriterOptions::default()).unwrap();
     let mut random = Random(next.iter().sum());
     for turn in 0_u64.. {

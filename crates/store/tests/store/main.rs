@@ -1,5 +1,8 @@
 //! Stories about what a store keeps, over every engine: one test binary.
 
+// Helpers of tests are tests too; clippy allows `unwrap` only in the test functions themselves.
+#![allow(clippy::unwrap_used)]
+
 mod backups;
 mod basics;
 mod common;

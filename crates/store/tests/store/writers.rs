@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
-use comity_model::{DocumentId, Heads};
+use comity_model::DocumentId;
 use comity_store::{
     DocumentSummary, MemoryStore, Op, Store, StoreError, StoreStats, StoredDocument, Writer, WriterOptions,
 };
@@ -71,17 +71,18 @@ impl Store for Gated {
     }
 }
 
-fn gated() -> (Arc<Gated>, Writer, mpsc::Sender<(u64, Result<(), StoreError>)>, Answers) {
+type Answer = (u64, Result<(), StoreError>);
+
+fn gated() -> (Arc<Gated>, Writer, mpsc::Sender<Answer>, mpsc::Receiver<Answer>) {
     let store = Arc::new(Gated::default());
-    let options = WriterOptions { queue_submissions_max: 8, deadline: Duration::from_millis(300), ..Default::default() };
+    let options =
+        WriterOptions { queue_submissions_max: 8, deadline: Duration::from_millis(300), ..Default::default() };
     let writer = Writer::start(Arc::clone(&store) as _, options).unwrap();
     let (send, receive) = mpsc::channel();
     (store, writer, send, receive)
 }
 
-type Answers = mpsc::Receiver<(u64, Result<(), StoreError>)>;
-
-fn submit(writer: &Writer, number: u64, ops: Vec<Op>, answers: &mpsc::Sender<(u64, Result<(), StoreError>)>) {
+fn submit(writer: &Writer, number: u64, ops: Vec<Op>, answers: &mpsc::Sender<Answer>) {
     let answers = answers.clone();
     writer.submit(ops, Box::new(move |result| answers.send((number, result)).unwrap()));
 }
@@ -177,12 +178,4 @@ fn dropping_the_writer_waits_for_all_that_was_submitted() {
         let stats = store.stats().unwrap();
         assert!(stats.groups < 200 && stats.ops == 200, "{stats:?}");
     }
-}
-
-#[test]
-fn heads_type_is_what_callers_give() {
-    // Empty heads are a value too: a document that has been created and not written.
-    let store = MemoryStore::new();
-    store.commit(&[Op::Append { document: document(1), chunks: Vec::new(), heads: Heads::default() }]).unwrap();
-    assert_eq!(store.heads(&document(1)).unwrap(), Some(Heads::default()));
 }

@@ -68,7 +68,7 @@ fn a_deflate_bomb_is_refused_as_a_change_and_as_a_column() {
 fn a_run_length_bomb_is_refused() {
     let bomb = run_length_bomb(5_000_000);
     assert!(bomb.len() < 113);
-    let refused = refusal(&message(&[bomb.clone()]));
+    let refused = refusal(&message(&[bomb]));
     let wanted = Refusal::OverLimit {
         quantity: Quantity::ChangeOperations,
         value: 5_000_001,

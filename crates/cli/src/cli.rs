@@ -1,0 +1,129 @@
+//! The command line: what may be written, and what then runs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser};
+
+use crate::commands::Command;
+use crate::config::{Config, LogFormat};
+use crate::error::{CommandError, CommandResult, Kind};
+use crate::logging;
+use crate::output::Output;
+use crate::session::Session;
+
+const EXAMPLES: &str = "\
+Begin here:
+  comity init --name tablet                          make this device's data folder
+  comity doc new audit 'Roof 7'                      make a document
+  comity set 'Roof 7' M030..M040 status=dead         mark eleven modules: one atomic change
+  comity show 'Roof 7'                               look at it
+  comity relay                                       run a relay (another terminal, another --data)
+  comity sync ws://127.0.0.1:8470                    stay in step with it
+
+Documents are named by title, by id, or by the beginning of an id.
+Exit codes: `comity help exit-codes`. Settings: flags win over COMITY_* variables, those over config.toml.";
+
+/// Shared audit and record documents that work offline and merge without anybody in charge.
+#[derive(Debug, Parser)]
+#[command(name = "comity", version, after_help = EXAMPLES, max_term_width = 100, infer_long_args = false)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Global {
+    /// The data folder [default: $XDG_DATA_HOME/comity, else ~/.local/share/comity]
+    #[arg(long, global = true, value_name = "FOLDER", env = "COMITY_DATA", hide_env_values = true)]
+    data: Option<PathBuf>,
+    /// A config file [default: config.toml in the data folder]
+    #[arg(long, global = true, value_name = "FILE", env = "COMITY_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Print what is in force, as a config file, and do nothing else
+    #[arg(long, global = true)]
+    print_config: bool,
+    /// Print one JSON document with a versioned schema instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say nothing but data, warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Log more; twice for even more (COMITY_LOG filters by module)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Runs the command of this process.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    let code = match cli.run(output) {
+        Ok(()) => 0,
+        Err(error) => {
+            output.error(&error);
+            error.kind.code()
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// Prints what clap has to say: help and versions are data, mistakes are messages.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // A closed stdout or stderr is nobody's loss.
+    let _ = error.print();
+    let is_data = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    ExitCode::from(if is_data { 0 } else { Kind::Usage.code() })
+}
+
+impl Cli {
+    fn run(self, output: Output) -> CommandResult {
+        let Self { global, command } = self;
+        if command.is_none() && !global.print_config {
+            Output { json: false, quiet: false }.note(Self::command().render_help().ansi());
+            return Err(CommandError::new(Kind::Usage, "say what to do").hint("`comity help COMMAND` explains a command"));
+        }
+        let mut config = Config::load(global.data.as_deref(), global.config.as_deref())?;
+        if let Some(command) = &command {
+            command.configure(&mut config)?;
+        }
+        if global.print_config {
+            return output.print(config.to_toml()?);
+        }
+        let Some(command) = command else { return Ok(()) };
+        let format = if command.is_relay() { config.relay.log } else { LogFormat::Human };
+        logging::start(level(&command, &global), format)?;
+        command.run(&Session { config: Arc::new(config), output })
+    }
+}
+
+/// Gives the level of the log. A relay is looked at through its log, so it says a little by itself.
+fn level(command: &Command, global: &Global) -> &'static str {
+    match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) if command.is_relay() => "info",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_of_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

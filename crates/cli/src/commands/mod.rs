@@ -1,0 +1,110 @@
+//! The commands, one file for each family.
+
+mod device;
+mod doc;
+mod edit;
+mod export;
+mod help;
+mod history;
+mod import;
+mod relay;
+mod show;
+mod space;
+mod store;
+mod sync;
+mod watch;
+
+use clap::Subcommand;
+use comity_model::DocumentId;
+use comity_node::{Document, Node};
+
+use crate::config::Config;
+use crate::error::{CommandError, CommandResult, Kind};
+use crate::names::{self, Sort};
+use crate::session::Session;
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Init(device::Init),
+    Id(device::Id),
+    Status(device::Status),
+    #[command(subcommand)]
+    Space(space::Space),
+    #[command(subcommand)]
+    Doc(doc::Doc),
+    Import(import::Import),
+    Export(export::Export),
+    Set(edit::Set),
+    Delete(edit::Delete),
+    Restore(edit::Restore),
+    Show(show::Show),
+    History(history::History),
+    Watch(watch::Watch),
+    Sync(sync::Sync),
+    Relay(relay::Relay),
+    #[command(subcommand)]
+    Store(store::Store),
+    Completions(help::Completions),
+    ExitCodes(help::ExitCodes),
+}
+
+impl Command {
+    /// Puts the flags that are settings into force.
+    pub fn configure(&self, config: &mut Config) -> CommandResult {
+        match self {
+            Self::Relay(relay) => relay.configure(config),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this runs a relay.
+    pub fn is_relay(&self) -> bool {
+        matches!(self, Self::Relay(_))
+    }
+
+    /// Runs the command.
+    pub fn run(self, session: &Session) -> CommandResult {
+        match self {
+            Self::Init(command) => command.run(session),
+            Self::Id(command) => command.run(session),
+            Self::Status(command) => command.run(session),
+            Self::Space(command) => command.run(session),
+            Self::Doc(command) => command.run(session),
+            Self::Import(command) => command.run(session),
+            Self::Export(command) => command.run(session),
+            Self::Set(command) => command.run(session),
+            Self::Delete(command) => command.run(session),
+            Self::Restore(command) => command.run(session),
+            Self::Show(command) => command.run(session),
+            Self::History(command) => command.run(session),
+            Self::Watch(command) => command.run(session),
+            Self::Sync(command) => command.run(session),
+            Self::Relay(command) => command.run(session),
+            Self::Store(command) => command.run(session),
+            Self::Completions(command) => command.run(session),
+            Self::ExitCodes(command) => command.run(session),
+        }
+    }
+}
+
+/// Finds a document that can be shown: something of it is here, and Comity made it.
+async fn find_document(node: &Node, name: &str) -> CommandResult<Document> {
+    let id = names::find(node, name, Sort::Document).await?;
+    let document = node.document(id);
+    let (is_empty, is_comity) = document.read(|view| (view.is_empty(), view.is_comity())).await?;
+    match (is_empty, is_comity) {
+        (true, _) => Err(not_here(&id)),
+        (false, false) => Err(CommandError::new(
+            Kind::NotAllowed,
+            format_args!("{id} was made by another application; Comity synchronises it, but cannot read or write it as entries"),
+        )
+        .hint("use the application that made it; `comity sync` keeps it in step")),
+        (false, true) => Ok(document),
+    }
+}
+
+fn not_here(id: &DocumentId) -> CommandError {
+    CommandError::new(Kind::Missing, format_args!("nothing of document {id} is on this device yet"))
+        .hint("`comity sync RELAY --once` fetches it, if it is in a space that this device has joined")
+}

@@ -1,0 +1,144 @@
+//! Disks that fail and peers that misbehave.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use comity_engine::{CloseReason, Event, FailureKind, Input};
+use comity_model::{LinkId, PeerId};
+use comity_wire::Message;
+
+use crate::support::{LINK, Node, document, exchange, link, set, unlink};
+
+#[test]
+fn a_broken_disk_makes_a_document_read_only_and_tells_everybody() {
+    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
+    link(&mut tablet, &mut relay, 1);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    relay.stores = false;
+    tablet.edit(1, &[set("M051/status", "ok")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    relay.fail_all(FailureKind::Io);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    assert!(relay.events.iter().any(|event| matches!(event, Event::Failed { .. })));
+    assert!(tablet.events.iter().any(|event| matches!(event, Event::PeerError { .. })), "the peer is told");
+    assert_eq!(tablet.engine.standing(&document(1)).unwrap().peers[0].behind, 1, "and was never told that it is safe");
+    let token = relay.edit(1, &[set("M052/status", "ok")]);
+    assert_eq!(relay.was_saved(token), None);
+    assert!(relay.events.iter().any(|event| matches!(event, Event::Edited { result: Err(_), .. })));
+}
+
+#[test]
+fn a_full_disk_is_tried_again_and_nothing_is_lost() {
+    // S1.3: when a limit is met the user is told and nothing is dropped.
+    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
+    link(&mut tablet, &mut relay, 1);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    relay.stores = false;
+    tablet.edit(1, &[set("M051/status", "ok")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    relay.fail_all(FailureKind::Full);
+    // While it is full, the relay takes nothing; what the tablet sends now is not kept.
+    tablet.edit(1, &[set("M052/status", "ok")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+
+    relay.wait(Duration::from_secs(6));
+    relay.fail_all(FailureKind::Full);
+    assert!(!relay.events.iter().any(|event| matches!(event, Event::Recovered { .. })), "still full");
+    relay.wait(Duration::from_secs(6));
+    relay.stores = true;
+    relay.store_all();
+    assert!(relay.events.iter().any(|event| matches!(event, Event::Recovered { .. })));
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    assert_eq!(relay.heads(1), tablet.heads(1), "what came while the disk was full was sent again");
+    let mut again = Node::new("relay");
+    again.disk = relay.disk.clone();
+    assert_eq!(again.heads(1), tablet.heads(1));
+}
+
+#[test]
+fn refused_bytes_close_their_sender_are_kept_and_disturb_nobody_else() {
+    let (mut relay, mut tablet, mut stranger) = (Node::new("relay"), Node::new("tablet"), Node::new("stranger"));
+    link(&mut tablet, &mut relay, 1);
+    link(&mut stranger, &mut relay, 2);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let message = Message::Sync {
+        sender: stranger.peer.clone(),
+        target: relay.peer.clone(),
+        document: document(1),
+        data: Bytes::from_static(b"\x42\xff\xff\xff\xff\x0f"),
+    };
+    relay.receive(LinkId(2), message);
+    assert!(matches!(relay.closed[..], [(LinkId(2), CloseReason::RefusedBytes { .. })]));
+    assert_eq!(relay.quarantined, 1);
+    tablet.edit(1, &[set("M051/status", "ok")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    assert_eq!(relay.heads(1), tablet.heads(1));
+}
+
+#[test]
+fn a_forged_sender_and_a_second_handshake_close_the_link() {
+    let mut relay = Node::new("relay");
+    for (i, message) in [
+        Message::DocUnavailable {
+            sender: PeerId::new("somebody else").unwrap(),
+            target: relay.peer.clone(),
+            document: document(1),
+        },
+        Message::Join {
+            sender: PeerId::new("stranger").unwrap(),
+            versions: vec!["1".to_owned()],
+            metadata: Default::default(),
+        },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let number = LinkId(i as u64);
+        let peer = Node::new("stranger").as_peer(false);
+        relay.handle(Input::LinkUp { link: number, peer });
+        relay.receive(number, message);
+        assert_eq!(relay.closed.len(), i + 1, "{:?}", relay.closed);
+    }
+    assert!(matches!(relay.closed[0].1, CloseReason::ForgedSender { .. }));
+    assert!(matches!(relay.closed[1].1, CloseReason::OutOfPlace { .. }));
+}
+
+#[test]
+fn messages_of_a_link_that_is_gone_are_ignored() {
+    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
+    link(&mut tablet, &mut relay, 1);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    tablet.settle();
+    let late: Vec<_> = tablet.sent.drain(..).collect();
+    unlink(&mut tablet, &mut relay, 1);
+    for (link, message) in late {
+        relay.receive(link, message);
+    }
+    relay.handle(Input::Written { link: LINK, messages: 5, bytes: 5 });
+    relay.settle();
+    assert!(relay.sent.is_empty() && relay.closed.is_empty());
+    assert_eq!(relay.engine.load().documents, 0);
+}
+
+#[test]
+fn a_store_that_lost_the_tail_still_comes_into_step() {
+    // The relay advertised nothing that it lost to the tablet that wrote it; a kept session may still name it.
+    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
+    link(&mut tablet, &mut relay, 1);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let before = relay.disk.clone();
+    tablet.edit(1, &[set("M051/status", "ok")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    unlink(&mut tablet, &mut relay, 1);
+    let sessions = relay.disk[&document(1)].sessions.clone();
+    let mut again = Node::new("relay");
+    again.disk = before;
+    again.disk.get_mut(&document(1)).unwrap().sessions = sessions;
+    link(&mut tablet, &mut again, 2);
+    exchange(&mut again, &mut [(2, &mut tablet)]);
+    assert_eq!(again.heads(1), tablet.heads(1));
+}

@@ -1,0 +1,9 @@
+//! Stories of the engine: one value, driven by hand, without any IO.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod durability;
+mod failures;
+mod limits;
+mod support;
+mod sync;

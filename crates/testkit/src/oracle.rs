@@ -1,0 +1,195 @@
+//! Checks every promise.
+
+use comity_engine::Standing;
+use comity_model::{ChangeHash, DocumentId, Heads};
+
+use crate::Violation;
+use crate::coverage::Seen;
+use crate::host::{RELAY, limits};
+use crate::plan::DOCUMENTS;
+use crate::trace;
+use crate::world::World;
+
+/// What a node has of a document when all is quiet.
+pub(crate) struct Copy {
+    heads: Heads,
+    /// Digest of the entries and remarks.
+    content: u64,
+    /// Edits of this document that were made and are missing here.
+    missing: Vec<u64>,
+}
+
+impl World<'_> {
+    /// An engine holds no more than it may.
+    pub fn check_load(&mut self, node: usize) {
+        let Some(engine) = &self.hosts[node].engine else { return };
+        let load = engine.load();
+        let limits = limits();
+        let links = self.connections.values().flat_map(|connection| &connection.ends);
+        // A link that the engine closed is known to the driver a moment longer.
+        let links = links.filter(|end| end.node == node && end.is_up()).count();
+        let bounds = [
+            ("links", load.links, links),
+            ("documents", load.documents, DOCUMENTS),
+            ("messages in an outbox", load.outbox_messages_max, limits.link_queue_messages_max),
+            ("waiting inputs", load.waiting, limits.waiting_inputs_max * DOCUMENTS),
+            ("sessions of ephemerals", load.ephemeral_sessions, limits.ephemeral_sessions_max),
+        ];
+        for (what, actual, limit) in bounds {
+            if actual > limit {
+                self.violate(Violation::OverLimit { node: self.name(node), what, actual, limit });
+            }
+        }
+    }
+
+    /// After a tick, no more documents are in memory than may be, save those that must be written first.
+    pub fn check_memory(&mut self, node: usize) {
+        let Some(engine) = &self.hosts[node].engine else { return };
+        let unsaved = |document: &&DocumentId| engine.standing(document).is_some_and(|standing| standing.unsaved);
+        let pinned = self.documents.iter().filter(unsaved).count();
+        let (actual, limit) = (engine.load().in_memory, limits().documents_loaded_max + pinned);
+        if actual > limit {
+            self.violate(Violation::OverLimit { node: self.name(node), what: "documents in memory", actual, limit });
+        }
+    }
+
+    /// Whatever a device says is at the relay is on the relay's disk.
+    pub fn check_standing(&mut self, node: usize, document: DocumentId, standing: &Standing) {
+        let relay = self.hosts[RELAY].storage();
+        let is_safe = standing.peers.iter().any(|peer| peer.storage.as_ref() == Some(relay) && peer.behind == 0);
+        if node == RELAY || !is_safe {
+            return;
+        }
+        let Some(own) = self.hosts[node].own.get(&document) else { return };
+        let unproven: Vec<ChangeHash> =
+            own.iter().filter(|change| !self.on_relay.contains(&(document, **change))).copied().collect();
+        if unproven.is_empty() {
+            return;
+        }
+        self.see(Seen::SafeAtRelay);
+        let Ok(durable) = self.hosts[RELAY].disk.durable(&document) else { return };
+        for change in unproven {
+            if durable.contains(&change) {
+                self.on_relay.insert((document, change));
+            } else {
+                self.violate(Violation::Dishonest { node: self.name(node), document, change });
+            }
+        }
+    }
+
+    pub fn check_all_standings(&mut self) {
+        for node in 1..self.hosts.len() {
+            for document in self.documents.clone() {
+                let engine = self.hosts[node].engine.as_ref();
+                if let Some(standing) = engine.and_then(|engine| engine.standing(&document)) {
+                    self.check_standing(node, document, &standing);
+                }
+            }
+        }
+    }
+
+    /// Takes note of what a node has of a document.
+    pub fn copy(&mut self, node: usize, document: DocumentId) {
+        let engine = self.hosts[node].engine.as_ref();
+        let Some(content) = engine.and_then(|engine| engine.document(&document)) else {
+            let detail = "it is not in memory after it was fetched".to_owned();
+            return self.violate(Violation::Unreadable { node: self.name(node), document, detail });
+        };
+        let made = self.edits.iter().filter(|(_, edit)| edit.document == document);
+        let missing = made.filter(|(_, edit)| edit.change.is_some_and(|change| !content.contains(&change)));
+        let shown = format!("{:?}{:?}", content.entries(None), content.remarks());
+        let copy = Copy {
+            heads: content.heads().clone(),
+            content: trace::digest(shown.as_bytes()),
+            missing: missing.map(|(token, _)| *token).collect(),
+        };
+        self.note(node, format_args!("has {} at {}, {:016x}", document, copy.heads, copy.content));
+        self.copies.insert((node, document), copy);
+    }
+
+    /// Compares everything with everything, now that all is quiet.
+    pub fn judge(&mut self) {
+        for node in 0..self.hosts.len() {
+            for document in self.documents.clone() {
+                if node == RELAY || self.hosts[node].wants.contains(&document) {
+                    self.judge_copy(node, document);
+                }
+            }
+            self.judge_rest(node);
+        }
+        self.judge_saved();
+        self.note_returned();
+    }
+
+    fn judge_copy(&mut self, node: usize, document: DocumentId) {
+        let name = self.name(node);
+        let (Some(copy), Some(relay)) = (self.copies.get(&(node, document)), self.copies.get(&(RELAY, document))) else {
+            let detail = "nobody said whether it can be read".to_owned();
+            return self.violate(Violation::Unreadable { node: name, document, detail });
+        };
+        if copy.heads != relay.heads || copy.content != relay.content {
+            let shown = |copy: &Copy| format!("heads {} and contents {:016x}", copy.heads, copy.content);
+            let (theirs, ours) = (shown(copy), shown(relay));
+            let reference = self.name(RELAY);
+            return self.violate(Violation::Diverged { document, node: name, reference, theirs, ours });
+        }
+        let saved = |token: &&u64| self.edits.get(token).is_some_and(|edit| edit.saved);
+        if let Some(token) = copy.missing.iter().find(saved)
+            && let Some(change) = self.edits[token].change
+        {
+            return self.violate(Violation::Lost { change, document, node: name });
+        }
+        let detail = match self.hosts[node].disk.durable(&document) {
+            Ok(durable) if *durable.heads() == copy.heads => return,
+            Ok(durable) => format!("heads {} on disk, {} in memory", durable.heads(), copy.heads),
+            Err(error) => error.to_string(),
+        };
+        self.violate(Violation::DiskDiffers { document, node: name, detail });
+    }
+
+    /// Nothing waits any more.
+    fn judge_rest(&mut self, node: usize) {
+        let Some(engine) = &self.hosts[node].engine else { return };
+        let load = engine.load();
+        let links = if node == RELAY { self.hosts.len() - 1 } else { 1 };
+        let rests = [
+            ("unanswered writes when all is quiet", load.tickets, 0),
+            ("waiting inputs when all is quiet", load.waiting, 0),
+            ("unsent messages when all is quiet", load.outbox_messages, 0),
+            ("links when all is quiet", load.links, links),
+        ];
+        for (what, actual, limit) in rests {
+            if actual != limit {
+                self.violate(Violation::OverLimit { node: self.name(node), what, actual, limit });
+            }
+        }
+    }
+
+    /// Every edit of a run that is still going on has been saved.
+    fn judge_saved(&mut self) {
+        let never = self.edits.values().find(|edit| {
+            let is_same_run = self.hosts[edit.device].run == edit.run;
+            is_same_run && edit.change.is_some() && !edit.saved
+        });
+        if let Some(edit) = never {
+            let violation = Violation::NeverSaved { node: self.name(edit.device), document: edit.document };
+            self.violate(violation);
+        }
+    }
+
+    /// Takes note of what crashes took and peers gave back.
+    fn note_returned(&mut self) {
+        for (document, heads) in std::mem::take(&mut self.lost_at_relay) {
+            let engine = self.hosts[RELAY].disk.durable(&document);
+            if engine.is_ok_and(|content| content.covers(&heads)) {
+                self.see(Seen::RelayGotBack);
+            }
+        }
+        let unsaved = |edit: &&crate::world::EditRecord| !edit.saved && self.hosts[edit.device].run != edit.run;
+        let crashed: Vec<_> = self.edits.values().filter(unsaved).filter_map(|edit| Some((edit.document, edit.change?))).collect();
+        for (document, change) in crashed {
+            let is_back = self.hosts[RELAY].disk.durable(&document).is_ok_and(|content| content.contains(&change));
+            self.see(if is_back { Seen::DeviceGotBack } else { Seen::DeviceLostEdit });
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What people do.
+
+use comity_engine::{Edit as EngineEdit, Failure, Input, RefusedEdit, Token};
+use comity_model::{ActKind, ChangeHash, DocumentId, EntryId, FieldName, Heads, RegisterKey, Value, Write};
+
+use crate::Violation;
+use crate::coverage::Seen;
+use crate::plan::{Edit, Work};
+use crate::world::{EditRecord, World};
+
+/// Tokens of readings begin here, above those of edits.
+const READING: u64 = 1 << 32;
+
+impl World<'_> {
+    pub fn work(&mut self, step: usize, device: usize, document: usize, work: Work) {
+        if self.hosts[device].engine.is_none() {
+            return;
+        }
+        let document = self.documents[document];
+        match work {
+            Work::Edit { edit, older } => self.edit(step, device, document, edit, older),
+            Work::Open => {
+                self.hosts[device].wants.insert(document);
+                self.handle(device, Input::Want { document });
+            }
+            Work::Read => self.handle(device, Input::Fetch { token: Token(READING - 1), document }),
+            Work::Broadcast => {
+                let data = bytes::Bytes::copy_from_slice(&step.to_be_bytes());
+                self.handle(device, Input::Broadcast { document, data });
+            }
+        }
+    }
+
+    fn edit(&mut self, step: usize, device: usize, document: DocumentId, edit: Edit, older: bool) {
+        let base = if older { self.older_heads(device, &document) } else { None };
+        if base.is_some() {
+            self.see(Seen::EditOnOlderHeads);
+        }
+        let mut writes = writes(edit, step);
+        if !self.hosts[device].seen_heads.contains_key(&document) && !self.hosts[device].wants.contains(&document) {
+            // This device knows of no such document: it makes one, as another may be doing at the same time.
+            let made_elsewhere = self.edits.values().any(|edit| edit.document == document && edit.device != device);
+            if made_elsewhere {
+                self.see(Seen::CreatedTwice);
+            }
+            writes.push(Write::About { name: "kind".to_owned(), value: "audit".into() });
+            writes.push(Write::About { name: "title".to_owned(), value: format!("by {device}").into() });
+        }
+        let token = Token(step as u64);
+        let run = self.hosts[device].run;
+        self.edits.insert(token.0, EditRecord { device, run, document, change: None, saved: false });
+        let edit = EngineEdit { token, document, kind: ActKind::Edit, base, writes };
+        self.handle(device, Input::Edit(edit));
+    }
+
+    /// Chooses heads that the user of a device has seen.
+    fn older_heads(&mut self, device: usize, document: &DocumentId) -> Option<Heads> {
+        let seen = self.hosts[device].seen_heads.get(document)?;
+        let index = self.dice.index(seen.len());
+        self.hosts[device].seen_heads[document].get(index).cloned()
+    }
+
+    pub fn edited(
+        &mut self,
+        node: usize,
+        token: Token,
+        document: DocumentId,
+        result: Result<Option<ChangeHash>, RefusedEdit>,
+    ) {
+        let change = match result {
+            Ok(change) => change,
+            Err(refused) => {
+                // Nothing that people do here is forbidden.
+                let detail = format!("refused an edit: {refused}");
+                return self.violate(Violation::Accused { node: self.name(node), detail });
+            }
+        };
+        let Some(record) = self.edits.get_mut(&token.0) else { return };
+        record.change = change;
+        self.coverage.note(Seen::Edit);
+        let Some(change) = change else { return };
+        let host = &mut self.hosts[node];
+        host.wants.insert(document);
+        host.own.entry(document).or_default().insert(change);
+        for (other, host) in self.hosts.iter_mut().enumerate().filter(|(_, host)| host.cut) {
+            let side = if other == node { &mut host.cut_edits.0 } else { &mut host.cut_edits.1 };
+            side.insert(document);
+        }
+    }
+
+    pub fn saved(&mut self, node: usize, token: Token, document: DocumentId, result: Result<(), Failure>) {
+        if let Err(failure) = result {
+            let detail = failure.message;
+            return self.violate(Violation::Unreadable { node: self.name(node), document, detail });
+        }
+        self.see(Seen::Saved);
+        if let Some(record) = self.edits.get_mut(&token.0) {
+            record.saved = true;
+        }
+    }
+
+    /// Asks every node for every document that it should have.
+    pub fn read_everything(&mut self) {
+        for node in 0..self.hosts.len() {
+            for document in self.documents.clone() {
+                if node == crate::host::RELAY || self.hosts[node].wants.contains(&document) {
+                    self.handle(node, Input::Fetch { token: Token(READING), document });
+                }
+            }
+        }
+    }
+
+    /// A document can be read.
+    pub fn fetched(&mut self, node: usize, token: Token, document: DocumentId, result: Result<(), Failure>) {
+        if let Err(failure) = result {
+            let detail = failure.message;
+            return self.violate(Violation::Unreadable { node: self.name(node), document, detail });
+        }
+        if token.0 == READING {
+            self.copy(node, document);
+        }
+    }
+}
+
+fn writes(edit: Edit, step: usize) -> Vec<Write> {
+    const FIELDS: [&str; 3] = ["status", "comment", "technician"];
+    let entry = |number: u64| EntryId::new(&format!("M{number:03}")).expect("an entry id");
+    let set = |number: u64, field: usize| {
+        let field = FieldName::new(FIELDS[field]).expect("a field name");
+        let value = Value::Text(format!("step {step}"));
+        Write::Set { key: RegisterKey::new(entry(number), field), value }
+    };
+    match edit {
+        Edit::Set { entry, field } => vec![set(entry, usize::try_from(field).expect("small"))],
+        Edit::Delete { entry: number } => vec![Write::Delete { entry: entry(number) }],
+        Edit::Restore { entry: number } => vec![Write::Restore { entry: entry(number) }],
+        Edit::Batch { first, entries } => (first..first + entries).map(|number| set(number, 0)).collect(),
+        Edit::Remark => vec![Write::Remark { id: format!("remark-{step}"), text: format!("said at step {step}") }],
+    }
+}

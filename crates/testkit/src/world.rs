@@ -1,0 +1,299 @@
+//! The world: a queue of happenings in virtual time.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use comity_engine::Input;
+use comity_model::{ChangeHash, DocumentId, Heads, KindName, SpaceId};
+
+use crate::connection::{Connection, Frame};
+use crate::coverage::Seen;
+use crate::dice::{Dice, Purpose};
+use crate::host::{Host, RELAY};
+use crate::oracle::Copy;
+use crate::plan::{DOCUMENTS, Deed};
+use crate::profile::Conditions;
+use crate::trace::Trace;
+use crate::{Coverage, Failure, Plan, Report, Sabotage, Violation};
+
+/// Happenings in one run; a run that needs more is going round in circles.
+const HAPPENINGS_MAX: u64 = 400_000;
+
+/// Virtual time from the healing to the quiet.
+pub(crate) const QUIET_MAX_US: u64 = 120_000_000;
+
+const TICK_US: u64 = 1_000_000;
+
+/// Something that is going to happen.
+pub(crate) enum Happening {
+    /// A step of the plan.
+    Step(usize),
+    /// Everything is mended.
+    Heal,
+    /// Of an engine.
+    Tick { node: usize, run: u32 },
+    Settle { node: usize, run: u32 },
+    /// Of a disk.
+    Flushed { node: usize, run: u32 },
+    Loaded { node: usize, run: u32, document: DocumentId },
+    /// An answer of a disk that is dishonest.
+    Stored { node: usize, run: u32, ticket: comity_engine::Ticket },
+    /// Of a connection.
+    Dial { device: usize, run: u32 },
+    Written { connection: u64, end: usize },
+    Arrive { connection: u64, end: usize, frame: Frame },
+    /// An end notices that the connection is gone.
+    Hangup { connection: u64, end: usize },
+    /// Of a node.
+    Start { node: usize },
+    Rejoin { device: usize },
+}
+
+/// What became of an edit.
+pub(crate) struct EditRecord {
+    pub device: usize,
+    pub run: u32,
+    pub document: DocumentId,
+    pub change: Option<ChangeHash>,
+    pub saved: bool,
+}
+
+pub(crate) struct World<'a> {
+    pub plan: &'a Plan,
+    pub conditions: Conditions,
+    pub sabotage: Option<Sabotage>,
+    pub dice: Dice,
+    pub now_us: u64,
+    queue: BTreeMap<(u64, u64), Happening>,
+    next: u64,
+    /// Happenings in the queue other than ticks.
+    pending: usize,
+    pub documents: Vec<DocumentId>,
+    pub hosts: Vec<Host>,
+    pub connections: BTreeMap<u64, Connection>,
+    pub next_connection: u64,
+    pub edits: BTreeMap<u64, EditRecord>,
+    /// What the final reading found, by node and document.
+    pub copies: BTreeMap<(usize, DocumentId), Copy>,
+    /// Own changes that were found on the relay's disk.
+    pub on_relay: BTreeSet<(DocumentId, ChangeHash)>,
+    /// Heads of appends that the relay lost in a crash.
+    pub lost_at_relay: Vec<(DocumentId, Heads)>,
+    /// When the latest message about a document that has arrived at the relay had been sent, and by whom.
+    pub latest_sent: BTreeMap<DocumentId, (u64, usize)>,
+    pub healed_us: Option<u64>,
+    pub trace: Trace,
+    pub coverage: Coverage,
+    pub inputs: u64,
+    pub messages: u64,
+    pub messages_before_healing: u64,
+    violation: Option<Violation>,
+}
+
+impl<'a> World<'a> {
+    pub fn new(plan: &'a Plan, sabotage: Option<Sabotage>) -> Self {
+        let mut dice = Dice::new(plan.seed, Purpose::World);
+        let mut hosts = vec![Host::new("relay".to_owned(), 0xff, 0)];
+        for number in 1..=plan.devices {
+            let skew_ms = i64::try_from(dice.below(10_000)).expect("small") - 5_000;
+            let tag = u8::try_from(number).expect("few devices");
+            hosts.push(Host::new(format!("device-{number}"), tag, skew_ms));
+        }
+        let space = SpaceId::new(DocumentId::from_bytes([7; 16]));
+        let kind = KindName::new("audit").expect("a kind's name");
+        let documents =
+            (0..DOCUMENTS).map(|number| DocumentId::for_natural_key(space, &kind, &number.to_string())).collect();
+        Self {
+            plan,
+            conditions: plan.profile.conditions(),
+            sabotage,
+            dice,
+            now_us: 0,
+            queue: BTreeMap::new(),
+            next: 0,
+            pending: 0,
+            documents,
+            hosts,
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            edits: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            on_relay: BTreeSet::new(),
+            lost_at_relay: Vec::new(),
+            latest_sent: BTreeMap::new(),
+            healed_us: None,
+            trace: Trace::new(),
+            coverage: Coverage::default(),
+            inputs: 0,
+            messages: 0,
+            messages_before_healing: 0,
+            violation: None,
+        }
+    }
+
+    /// Lets everything happen, then judges.
+    pub fn run(mut self) -> Result<Report, Failure> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.live()));
+        let outcome = match outcome {
+            Ok(quiet_after_us) => self.violation.take().map_or(Ok(quiet_after_us), Err),
+            Err(panic) => Err(Violation::Panicked { message: panic_message(panic.as_ref()) }),
+        };
+        match outcome {
+            Ok(quiet_after_us) => Ok(Report {
+                trace_digest: self.trace.digest(),
+                inputs: self.inputs,
+                messages: self.messages,
+                messages_after_healing: self.messages - self.messages_before_healing,
+                quiet_after_us,
+                coverage: self.coverage,
+            }),
+            Err(violation) => Err(Failure {
+                profile: self.plan.profile,
+                seed: self.plan.seed,
+                operations: self.plan.operations,
+                violation,
+                at_us: self.now_us,
+                trace: self.trace.tail(),
+            }),
+        }
+    }
+
+    /// Gives how long it took to become quiet after the healing.
+    fn live(&mut self) -> u64 {
+        for (index, step) in self.plan.steps.iter().enumerate() {
+            self.at(step.at_us, Happening::Step(index));
+        }
+        let end_us = self.plan.steps.last().map_or(0, |step| step.at_us) + 2_000_000;
+        self.at(end_us, Happening::Heal);
+        for node in 0..self.hosts.len() {
+            self.start(node);
+        }
+        self.until_quiet();
+        let quiet_after_us = self.now_us.saturating_sub(self.healed_us.unwrap_or(0));
+        if self.violation.is_none() {
+            self.read_everything();
+            self.until_quiet();
+        }
+        if self.violation.is_none() {
+            self.judge();
+        }
+        quiet_after_us
+    }
+
+    fn until_quiet(&mut self) {
+        let mut left = HAPPENINGS_MAX;
+        while self.violation.is_none() && (self.pending > 0 || self.healed_us.is_none()) {
+            let Some(((at_us, _), happening)) = self.queue.pop_first() else { return };
+            if !matches!(happening, Happening::Tick { .. }) {
+                self.pending -= 1;
+            }
+            self.now_us = at_us;
+            left -= 1;
+            let since_us = self.healed_us.map_or(0, |healed_us| at_us.saturating_sub(healed_us));
+            if left == 0 || since_us > QUIET_MAX_US {
+                let messages = self.messages - self.messages_before_healing;
+                return self.violate(Violation::NeverQuiet { after_s: since_us / 1_000_000, messages });
+            }
+            self.happen(happening);
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Step(index) => {
+                let step = &self.plan.steps[index];
+                match &step.deed {
+                    Deed::Work { device, document, work } => self.work(index, *device, *document, *work),
+                    Deed::Fault(fault) => self.fault(*fault),
+                }
+            }
+            Happening::Heal => self.heal(),
+            Happening::Tick { node, run } if self.is_running(node, run) => {
+                self.handle(node, Input::Tick);
+                self.check_memory(node);
+                self.after(TICK_US, Happening::Tick { node, run });
+            }
+            Happening::Settle { node, run } if self.is_running(node, run) => {
+                self.hosts[node].settles = false;
+                self.handle(node, Input::Settle);
+            }
+            Happening::Flushed { node, run } if self.is_running(node, run) => self.flushed(node),
+            Happening::Loaded { node, run, document } if self.is_running(node, run) => self.loaded(node, document),
+            Happening::Stored { node, run, ticket } if self.is_running(node, run) => {
+                self.handle(node, Input::Stored { ticket, result: Ok(()) });
+            }
+            Happening::Dial { device, run } if self.is_running(device, run) => self.dial(device),
+            Happening::Written { connection, end } => self.written(connection, end),
+            Happening::Arrive { connection, end, frame } => self.arrive(connection, end, frame),
+            Happening::Hangup { connection, end } => self.hangup(connection, end),
+            Happening::Start { node } => self.start(node),
+            Happening::Rejoin { device } => self.rejoin(device),
+            // Meant for a run of a node that has ended.
+            _ => {}
+        }
+    }
+
+    /// Lets something happen at a time.
+    pub fn at(&mut self, at_us: u64, happening: Happening) {
+        if !matches!(happening, Happening::Tick { .. }) {
+            self.pending += 1;
+        }
+        self.queue.insert((at_us, self.next), happening);
+        self.next += 1;
+    }
+
+    /// Lets something happen after a while.
+    pub fn after(&mut self, delay_us: u64, happening: Happening) {
+        self.at(self.now_us + delay_us, happening);
+    }
+
+    pub fn is_running(&self, node: usize, run: u32) -> bool {
+        self.hosts[node].run == run && self.hosts[node].engine.is_some()
+    }
+
+    /// Starts a node that is down.
+    pub fn start(&mut self, node: usize) {
+        if self.hosts[node].engine.is_some() {
+            return;
+        }
+        let reuses = self.sabotage == Some(Sabotage::ReuseActor) && self.hosts[node].run > 0;
+        let session = self.dice.bytes();
+        self.hosts[node].start(self.now_us, (!reuses).then_some(session));
+        let run = self.hosts[node].run;
+        self.note(node, format_args!("starts, run {run}"));
+        let tick_us = self.dice.below(TICK_US);
+        self.after(tick_us, Happening::Tick { node, run });
+        if node == RELAY {
+            return;
+        }
+        if self.sabotage != Some(Sabotage::ForgetWants) {
+            for document in self.hosts[node].wants.clone() {
+                self.handle(node, Input::Want { document });
+            }
+        }
+        self.after(1_000, Happening::Dial { device: node, run });
+    }
+
+    pub fn note(&mut self, node: usize, what: std::fmt::Arguments<'_>) {
+        self.trace.note(self.now_us, &self.hosts[node].name, what);
+    }
+
+    pub fn see(&mut self, seen: Seen) {
+        self.coverage.note(seen);
+    }
+
+    /// Takes note of the first broken promise; the run ends with it.
+    pub fn violate(&mut self, violation: Violation) {
+        self.violation.get_or_insert(violation);
+    }
+
+    pub fn name(&self, node: usize) -> String {
+        self.hosts[node].name.clone()
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+}
