@@ -28,19 +28,22 @@ pub fn deflated_column_bomb() -> Vec<u8> {
     message(&[chunk(0, &body)])
 }
 
-/// A sync message with one legitimate change of about a hundred bytes that inserts five million nulls.
-pub fn run_length_bomb() -> Vec<u8> {
-    const COUNT: u64 = 5_000_000;
+/// A sync message with one legitimate change of about a hundred bytes that makes a list and inserts `count` nulls.
+pub fn run_length_bomb(count: u64) -> Vec<u8> {
+    message(&[run_length_change(count)])
+}
+
+fn run_length_change(count: u64) -> Vec<u8> {
     let columns = [
-        (0x01, [nulls(1), run(COUNT, &[0])].concat()),
-        (0x02, [nulls(1), run(COUNT, &[1])].concat()),
-        (0x11, [nulls(2), run(COUNT - 1, &[0])].concat()),
-        (0x13, [nulls(1), sleb(-2), vec![0, 2], run(COUNT - 2, &[1])].concat()),
-        (0x15, [run(1, &[1, b'l']), nulls(COUNT)].concat()),
-        (0x34, [leb(1), leb(COUNT)].concat()),
-        (0x42, [run(1, &[2]), run(COUNT, &[1])].concat()),
-        (0x56, run(COUNT + 1, &[0])),
-        (0x70, run(COUNT + 1, &[0])),
+        (0x01, [nulls(1), run(count, &[0])].concat()),
+        (0x02, [nulls(1), run(count, &[1])].concat()),
+        (0x11, [nulls(2), run(count - 1, &[0])].concat()),
+        (0x13, [nulls(1), sleb(-2), vec![0, 2], run(count - 2, &[1])].concat()),
+        (0x15, [run(1, &[1, b'l']), nulls(count)].concat()),
+        (0x34, [leb(1), leb(count)].concat()),
+        (0x42, [run(1, &[2]), run(count, &[1])].concat()),
+        (0x56, run(count + 1, &[0])),
+        (0x70, run(count + 1, &[0])),
     ];
     // No dependencies; actor 0xaa, sequence 1, start 1, time 0, no message, no other actors.
     let mut body = vec![0, 1, 0xaa, 1, 1, 0, 0, 0];
@@ -50,7 +53,7 @@ pub fn run_length_bomb() -> Vec<u8> {
         body.extend(leb(bytes.len() as u64));
     }
     body.extend(columns.iter().flat_map(|(_, bytes)| bytes));
-    message(&[chunk(1, &body)])
+    chunk(1, &body)
 }
 
 /// A sync message that carries these chunks and nothing else.
@@ -117,4 +120,17 @@ fn sleb(mut number: i64) -> Vec<u8> {
 
 fn low_seven(number: u64) -> u8 {
     (number & 0x7f) as u8
+}
+
+/// Scratch.
+pub fn padded_change(count: u64, actor: u8, padding: usize) -> Vec<u8> {
+    let plain = run_length_change(count);
+    // header 8, type 1, length leb
+    let mut at = 9;
+    while plain[at] & 0x80 != 0 { at += 1; }
+    let mut body = plain[at + 1..].to_vec();
+    body[2] = actor;
+    let mut state = 1u64;
+    for _ in 0..padding { state = state.wrapping_mul(6364136223846793005).wrapping_add(1); body.push((state >> 40) as u8); }
+    chunk(1, &body)
 }

@@ -104,6 +104,31 @@ impl Raw {
             }
         }
     }
+
+    /// Asks for a document that nobody has and waits for the answer: when it has come, all that was said about
+    /// `neighbour` before has been dealt with. False when the relay closed instead.
+    pub async fn is_answered(&mut self, neighbour: DocumentId) -> bool {
+        self.said_until_answered(neighbour).await.1
+    }
+
+    /// Like [`is_answered`](Self::is_answered), and gives what else the relay said meanwhile.
+    pub async fn said_until_answered(&mut self, neighbour: DocumentId) -> (Vec<Message>, bool) {
+        // A relay spreads documents over threads by their first two bytes, and each thread works in order.
+        let mut id = [0xee; 16];
+        id[..2].copy_from_slice(&neighbour.as_bytes()[..2]);
+        let unknown = DocumentId::from_bytes(id);
+        let (sender, target) = (self.peer.clone(), self.relay.clone());
+        let data = Bytes::from_static(&[0x42, 0, 0, 0, 0]);
+        self.say(&Message::Request { sender, target, document: unknown, data }).await;
+        let mut said = Vec::new();
+        loop {
+            match self.hear().await {
+                Ok(Message::DocUnavailable { document, .. }) if document == unknown => return (said, true),
+                Ok(message) => said.push(message),
+                Err(_) => return (said, false),
+            }
+        }
+    }
 }
 
 fn peer_id(name: &str) -> PeerId {

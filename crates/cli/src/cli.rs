@@ -90,7 +90,9 @@ impl Cli {
         let Self { global, command } = self;
         if command.is_none() && !global.print_config {
             Output { json: false, quiet: false }.note(Self::command().render_help().ansi());
-            return Err(CommandError::new(Kind::Usage, "say what to do").hint("`comity help COMMAND` explains a command"));
+            return Err(
+                CommandError::new(Kind::Usage, "say what to do").hint("`comity help COMMAND` explains a command")
+            );
         }
         let mut config = Config::load(global.data.as_deref(), global.config.as_deref())?;
         if let Some(command) = &command {

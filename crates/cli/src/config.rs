@@ -117,7 +117,10 @@ impl Config {
         let parsed: File = toml::from_str(&text).map_err(|error| wrong(&shown, error.to_string().trim_end()))?;
         if let Some(data) = &parsed.data {
             if file.is_none() {
-                return Err(wrong(&shown, "`data` cannot stand in the data folder's own config.toml; it can in a file given with --config"));
+                return Err(wrong(
+                    &shown,
+                    "`data` cannot stand in the data folder's own config.toml; it can in a file given with --config",
+                ));
             }
             folder = folder.or_else(|| Some(data.clone()));
         }
@@ -206,8 +209,12 @@ impl Config {
             devices: &self.devices,
             kind: &self.kinds,
         };
-        toml::to_string_pretty(&shown)
-            .map_err(|error| CommandError::new(Kind::NotDone, format_args!("cannot write the config as TOML: {error}")))
+        let from = match &self.file {
+            Some(file) => format!("# What is in force, with {}.\n", file.display()),
+            None => "# What is in force; there is no config file.\n".to_owned(),
+        };
+        let text = toml::to_string_pretty(&shown).map(|text| from + &text);
+        text.map_err(|error| CommandError::new(Kind::NotDone, format_args!("cannot write the config as TOML: {error}")))
     }
 }
 
@@ -247,7 +254,10 @@ impl RelayFile {
         let listen = match self.listen {
             None => LISTEN,
             Some(text) => text.get_ref().parse().map_err(|_| {
-                place.wrong(text.span().start, &format!("{:?} is not ADDRESS:PORT, as in 127.0.0.1:8470", text.get_ref()))
+                place.wrong(
+                    text.span().start,
+                    &format!("{:?} is not ADDRESS:PORT, as in 127.0.0.1:8470", text.get_ref()),
+                )
             })?,
         };
         Ok(RelaySettings {
@@ -265,7 +275,8 @@ impl RelayFile {
 /// Reads the address of a relay.
 pub fn parse_url(text: &str) -> CommandResult<Url> {
     text.parse().map_err(|error| {
-        CommandError::new(Kind::Usage, error).hint("a relay's address looks like ws://127.0.0.1:8470 or wss://relay.example/sync")
+        CommandError::new(Kind::Usage, error)
+            .hint("a relay's address looks like ws://127.0.0.1:8470 or wss://relay.example/sync")
     })
 }
 

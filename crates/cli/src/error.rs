@@ -82,6 +82,8 @@ pub struct CommandError {
     pub error: anyhow::Error,
     /// What to do next, one line each.
     pub hints: Vec<String>,
+    /// More for programs; `--json` prints it.
+    pub details: Option<serde_json::Value>,
 }
 
 /// What a command gives.
@@ -90,12 +92,18 @@ pub type CommandResult<T = ()> = Result<T, CommandError>;
 impl CommandError {
     /// Makes an error from its message.
     pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
-        Self { kind, error: anyhow!("{message}"), hints: Vec::new() }
+        Self { kind, error: anyhow!("{message}"), hints: Vec::new(), details: None }
     }
 
     /// Adds a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds what programs may want to know.
+    pub fn details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(details);
         self
     }
 
@@ -109,11 +117,11 @@ impl CommandError {
             _ => "check the disk, then try again",
         };
         let error = anyhow::Error::new(error).context(format!("cannot {what} {}", path.display()));
-        Self { kind, error, hints: vec![hint.to_owned()] }
+        Self { kind, error, hints: vec![hint.to_owned()], details: None }
     }
 
     fn from_error(kind: Kind, error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { kind, error: anyhow::Error::new(error), hints: Vec::new() }
+        Self { kind, error: anyhow::Error::new(error), hints: Vec::new(), details: None }
     }
 
     /// Gives the message with its causes, without those that the message repeats.
@@ -134,8 +142,13 @@ impl From<io::Error> for CommandError {
     /// For output; errors of files go through [`CommandError::file`].
     fn from(error: io::Error) -> Self {
         let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::BrokenPipe } else { Kind::NotDone };
-        Self { kind, error: anyhow::Error::new(error).context("cannot write the output"), hints: Vec::new() }
-            .hint("check the disk or the program that reads the output")
+        Self {
+            kind,
+            error: anyhow::Error::new(error).context("cannot write the output"),
+            hints: Vec::new(),
+            details: None,
+        }
+        .hint("check the disk or the program that reads the output")
     }
 }
 
@@ -161,19 +174,32 @@ impl From<NodeError> for CommandError {
         match error {
             NodeError::System(error) => error.into(),
             NodeError::Store(error) => error.into(),
-            NodeError::Key(_) => Self::from_error(Kind::Usage, error).hint("entry ids and field names are short texts without `/`, as in M050 and status"),
-            NodeError::Value(_) => Self::from_error(Kind::Usage, error).hint("nothing was written; correct the value and try again"),
-            NodeError::NoSuchEntry { .. } => Self::from_error(Kind::NotFound, error).hint("nothing was written; `comity show DOC` lists the entries"),
-            NodeError::KeyWithoutSpace => Self::from_error(Kind::Usage, error).hint("add --space SPACE; `comity space list` shows yours, `comity space create TITLE` makes one"),
-            NodeError::Refused(RefusedEdit::Denied { .. }) => Self::from_error(Kind::NotAllowed, error).hint("nothing was written; ask whoever manages the space"),
-            NodeError::Refused(RefusedEdit::Store(_)) => Self::from_error(Kind::NotDone, error).hint("`comity store verify` checks the disk"),
+            NodeError::Key(_) => Self::from_error(Kind::Usage, error)
+                .hint("entry ids and field names are short texts without `/`, as in M050 and status"),
+            NodeError::Value(_) => {
+                Self::from_error(Kind::Usage, error).hint("nothing was written; correct the value and try again")
+            }
+            NodeError::NoSuchEntry { .. } => {
+                Self::from_error(Kind::NotFound, error).hint("nothing was written; `comity show DOC` lists the entries")
+            }
+            NodeError::KeyWithoutSpace => Self::from_error(Kind::Usage, error)
+                .hint("add --space SPACE; `comity space list` shows yours, `comity space create TITLE` makes one"),
+            NodeError::Refused(RefusedEdit::Denied { .. }) => {
+                Self::from_error(Kind::NotAllowed, error).hint("nothing was written; ask whoever manages the space")
+            }
+            NodeError::Refused(RefusedEdit::Store(_)) => {
+                Self::from_error(Kind::NotDone, error).hint("`comity store verify` checks the disk")
+            }
             NodeError::Refused(_) => Self::from_error(Kind::NotAllowed, error).hint("nothing was written"),
             NodeError::Load(ref failure) => {
                 let kind = if failure.kind == FailureKind::Damaged { Kind::Integrity } else { Kind::NotDone };
-                Self::from_error(kind, error).hint("`comity store verify` checks the store; other documents are not touched")
+                Self::from_error(kind, error)
+                    .hint("`comity store verify` checks the store; other documents are not touched")
             }
             NodeError::Application(error) => match error.downcast::<HeadsMoved>() {
-                Ok(moved) => Self::from_error(Kind::HeadsMoved, *moved).hint("look again with `comity show DOC`, then decide"),
+                Ok(moved) => {
+                    Self::from_error(Kind::HeadsMoved, *moved).hint("look again with `comity show DOC`, then decide")
+                }
                 Err(error) => Self::new(Kind::NotDone, error).hint("nothing was written"),
             },
             _ => Self::from_error(Kind::NotDone, error).hint("try again; with -v the log says more"),
@@ -186,9 +212,13 @@ impl From<OpenError> for CommandError {
         match error {
             OpenError::OpenStore(error) => error.into(),
             OpenError::Store(error) => error.into(),
-            OpenError::Key { .. } => Self::from_error(Kind::Integrity, error).hint("the key is `device.key` in the data folder"),
-            OpenError::Schema { .. } => Self::from_error(Kind::Usage, error).hint("correct [[kind]] in the config file; --print-config shows what is in force"),
-            _ => Self::from_error(Kind::NotDone, error).hint("check the data folder's owner and the disk; --data FOLDER chooses another folder"),
+            OpenError::Key { .. } => {
+                Self::from_error(Kind::Integrity, error).hint("the key is `device.key` in the data folder")
+            }
+            OpenError::Schema { .. } => Self::from_error(Kind::Usage, error)
+                .hint("correct [[kind]] in the config file; --print-config shows what is in force"),
+            _ => Self::from_error(Kind::NotDone, error)
+                .hint("check the data folder's owner and the disk; --data FOLDER chooses another folder"),
         }
     }
 }
@@ -200,12 +230,16 @@ impl From<StoreOpenError> for CommandError {
                 Kind::NotDone,
                 "one process at a time may have a data folder open: end the other `comity` (sync, watch, relay), or use --data FOLDER",
             ),
-            StoreOpenError::Missing { .. } => (Kind::Missing, "make it with `comity init`, or choose another folder with --data"),
+            StoreOpenError::Missing { .. } => {
+                (Kind::Missing, "make it with `comity init`, or choose another folder with --data")
+            }
             StoreOpenError::NotAStore { .. } | StoreOpenError::NotEmpty { .. } => {
                 (Kind::NotAllowed, "Comity does not write into folders that hold something else: use --data FOLDER")
             }
             StoreOpenError::Format { .. } => (Kind::Integrity, "`comity store salvage FOLDER` saves what can be read"),
-            StoreOpenError::OtherEngine { .. } => (Kind::NotAllowed, "`comity store backup` of the other program makes a file that this one restores"),
+            StoreOpenError::OtherEngine { .. } => {
+                (Kind::NotAllowed, "`comity store backup` of the other program makes a file that this one restores")
+            }
             StoreOpenError::Store(error) => return error.clone().into(),
             _ => (Kind::NotDone, "with -v the log says more"),
         };
@@ -232,7 +266,9 @@ impl From<BackupError> for CommandError {
             BackupError::Open(error) => error.into(),
             BackupError::Store(error) => error.into(),
             BackupError::Damaged { .. } => Self::from_error(Kind::Integrity, error).hint("nothing was restored"),
-            BackupError::Exists { .. } => Self::from_error(Kind::NotAllowed, error).hint("a backup never overwrites a file"),
+            BackupError::Exists { .. } => {
+                Self::from_error(Kind::NotAllowed, error).hint("a backup never overwrites a file")
+            }
             _ => Self::from_error(Kind::NotDone, error).hint("make backups with `comity store backup FILE`"),
         }
     }

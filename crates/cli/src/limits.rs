@@ -153,7 +153,9 @@ pub fn check(limits: &Limits) -> Result<(), String> {
         return Err("dead_after must be longer than ping_interval, or every idle link dies".to_owned());
     }
     if limits.envelope_bytes_max > limits.message_bytes_max {
-        return Err("envelope_bytes_max must not be above message_bytes_max: an envelope is a part of a message".to_owned());
+        return Err(
+            "envelope_bytes_max must not be above message_bytes_max: an envelope is a part of a message".to_owned()
+        );
     }
     Ok(())
 }

@@ -103,8 +103,7 @@ pub async fn find(node: &Node, name: &str, sort: Sort) -> CommandResult<Document
         ([], []) => return Err(not_found(name, what, &fitting)),
         ([], several) | (several, _) => several,
     };
-    let mut error =
-        CommandError::new(Kind::Ambiguous, format_args!("{name:?} fits {} {what}s", found.len()));
+    let mut error = CommandError::new(Kind::Ambiguous, format_args!("{name:?} fits {} {what}s", found.len()));
     for known in found.iter().take(CANDIDATES_MAX) {
         error = error.hint(format!("{}  {}", known.id, known.label()));
     }

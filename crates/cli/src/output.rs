@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -49,7 +50,7 @@ impl Output {
 
     /// Prints a JSON document on one line, for commands that go on.
     pub fn json_line(self, name: &str, content: impl Serialize) -> CommandResult {
-        self.line(versioned(name, content, false)?)
+        self.line(json_text(name, content)?)
     }
 
     /// Gives a buffered writer for much data. Flush it at the end.
@@ -84,8 +85,10 @@ impl Output {
         let mut err = AutoStream::auto(io::stderr());
         // Nobody is left to tell when stderr is closed too.
         let _ = if self.json {
-            let content =
-                json!({ "kind": error.kind.name(), "code": error.kind.code(), "error": error.message(), "hints": error.hints });
+            let content = json!({
+                "kind": error.kind.name(), "code": error.kind.code(), "error": error.message(),
+                "hints": error.hints, "details": error.details,
+            });
             versioned("error", content, true).map(|text| writeln!(err, "{text}")).unwrap_or(Ok(()))
         } else {
             let mut text = format!("{BAD}error:{BAD:#} {}\n", error.message());
@@ -99,6 +102,24 @@ impl Output {
     /// Whether stdout is a terminal.
     pub fn is_terminal(self) -> bool {
         io::stdout().is_terminal()
+    }
+}
+
+/// Gives a versioned JSON document on one line.
+pub fn json_text(name: &str, content: impl Serialize) -> CommandResult<String> {
+    versioned(name, content, false)
+}
+
+/// Makes a progress bar. It is drawn on a terminal only, and not when the user wants quiet.
+pub fn progress_bar(output: Output, length: u64) -> ProgressBar {
+    if output.quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg:12} {wide_bar} {human_pos} of {human_len}");
+    let bar = ProgressBar::new(length);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

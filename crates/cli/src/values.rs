@@ -37,7 +37,10 @@ impl Assignment {
         }
         let value = if is_exact {
             let json = serde_json::from_str(value).map_err(|error| wrong(&format!("is not JSON: {error}")))?;
-            Given::Exact(from_json(&json).ok_or_else(|| wrong("is no scalar: a field holds one text, number, boolean or null"))?)
+            Given::Exact(
+                from_json(&json)
+                    .ok_or_else(|| wrong("is no scalar: a field holds one text, number, boolean or null"))?,
+            )
         } else {
             Given::Text(value.to_owned())
         };
@@ -85,7 +88,9 @@ pub fn read_cell(schema: &KindSchema, field: &FieldName, cell: &str) -> Result<O
 pub fn write_cell<'a>(schema: &KindSchema, field: &FieldName, value: &'a Value) -> Cow<'a, str> {
     match value {
         Value::Null => Cow::Borrowed(""),
-        Value::Text(text) if text.is_empty() || looks_otherwise(schema, field, text) || is_marked(schema, field, text) => {
+        Value::Text(text)
+            if text.is_empty() || looks_otherwise(schema, field, text) || is_marked(schema, field, text) =>
+        {
             Cow::Owned(format!("'{text}"))
         }
         Value::Text(text) => Cow::Borrowed(text),
@@ -234,7 +239,9 @@ mod tests {
         }
         assert_eq!(timestamp("2026-11-21T13:00:00+01:00"), timestamp("2026-11-21T12:00:00Z"));
         assert_eq!(timestamp("2026-11-21"), timestamp("2026-11-21T00:00:00Z"));
-        for wrong in ["2026-13-01", "2026-02-30T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21T12:00:00", "soon", "", "é"] {
+        for wrong in
+            ["2026-13-01", "2026-02-30T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21T12:00:00", "soon", "", "é"]
+        {
             assert_eq!(timestamp(wrong), None, "{wrong}");
         }
     }

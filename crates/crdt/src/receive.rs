@@ -185,6 +185,7 @@ impl Document {
         self.advanced();
         let outcome = applied.map_err(ReceiveError::from).and_then(|()| {
             let settled = self.settle(bytes, &document_heads)?;
+            self.verify_rewritable(settled.keys())?;
             let waiting = self.orphan_bytes();
             if waiting > limits.orphan_bytes_max {
                 return Err(ReceiveError::TooManyOrphans { actual: waiting, max: limits.orphan_bytes_max });
@@ -246,6 +247,19 @@ impl Document {
         let mut missing: Vec<ChangeHash> = document_heads.iter().filter(|hash| !self.contains(hash)).copied().collect();
         missing.extend(self.forget_lost_orphans());
         if missing.is_empty() { Ok(applied) } else { Err(ReceiveError::Partial { missing: Heads::new(missing) }) }
+    }
+
+    /// Verifies that Automerge still holds new changes as they came. A few forged changes are applied without an error,
+    /// yet come out with another hash: such a document cannot be saved, nor sent to anybody else.
+    fn verify_rewritable<'a>(&self, new: impl Iterator<Item = &'a ChangeHash>) -> Result<(), ReceiveError> {
+        for hash in new {
+            let theirs = convert::their_hash(*hash);
+            let is_same = |inner: &Automerge| inner.get_change_by_hash(&theirs).is_some_and(|c| c.hash() == theirs);
+            if !self.quietly("verify", is_same) {
+                return Err(ReceiveError::Unsavable);
+            }
+        }
+        Ok(())
     }
 
     /// Strikes out orphans that Automerge no longer keeps, and lists them.

@@ -60,12 +60,6 @@ impl SyncSession {
         self.peer_heads.as_ref()
     }
 
-    /// Asks the peer, with the next message, to send again what it has sent in vain. For changes that waited here for
-    /// others they depend on and were let go: the peer remembers that it has sent them.
-    pub fn ask_again(&mut self) {
-        self.state.needs_reset = true;
-    }
-
     /// Tells whether a change was sent to the peer, and the peer has not said since that it has it.
     pub fn has_sent(&self, hash: &ChangeHash) -> bool {
         self.state.sent_hashes.contains(&convert::their_hash(*hash))

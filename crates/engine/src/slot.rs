@@ -125,7 +125,7 @@ impl Slot {
     /// sent them would not do so again by themselves.
     pub fn let_go_of_orphans(&mut self) {
         if self.document().is_some_and(|document| document.orphan_bytes() > 0) {
-            self.peers.values_mut().filter_map(|peer| peer.session.as_mut()).for_each(SyncSession::ask_again);
+            self.restart_sessions();
         }
     }
 

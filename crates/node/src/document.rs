@@ -1,6 +1,7 @@
 //! A document, for applications.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -274,14 +275,20 @@ impl Document {
     ) -> Result<R, NodeError> {
         let (done, answer) = oneshot::channel();
         let visit = move |result: Result<(&comity_crdt::Document, Standing), comity_engine::Failure>| {
-            let seen = result.map(|(document, standing)| look(&View { document, standing }));
+            let seen = match result {
+                Ok((document, standing)) => {
+                    // The closure only reads, so a panic of it leaves nothing half-done.
+                    let look = AssertUnwindSafe(|| look(&View { document, standing }));
+                    catch_unwind(look).map_err(|_| NodeError::Panicked)
+                }
+                Err(failure) => Err(failure.into()),
+            };
             // The asker may have gone away.
             let _ = done.send(seen);
         };
         let request = Request::Visit { document: self.id, visit: Box::new(visit) };
         self.node.inner.shard(&self.id).request(request).await;
-        let seen = answer.await.map_err(|_| NodeError::Stopped)?;
-        Ok(seen?)
+        answer.await.map_err(|_| NodeError::Stopped)?
     }
 
     /// Edits the document as it is now: everything that the closure writes becomes one atomic change. Resolves when
@@ -323,7 +330,9 @@ impl Document {
             let kind = document.kind();
             let schema = kind.as_ref().and_then(|kind| schemas.get(kind));
             let mut editor = Editor { document, schema, writes: Vec::new(), kind: ActKind::Edit };
-            match write(&mut editor) {
+            // The closure only collects writes, so a panic of it leaves nothing half-done.
+            let written = catch_unwind(AssertUnwindSafe(|| write(&mut editor)));
+            match written.unwrap_or(Err(NodeError::Panicked)) {
                 // The shard puts its own token in.
                 Ok(()) => Some(Edit { token: Token(0), document: id, kind: editor.kind, base, writes: editor.writes }),
                 Err(error) => {

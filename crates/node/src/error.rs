@@ -43,6 +43,9 @@ pub enum NodeError {
     /// The application's own closure says no.
     #[error("{0}")]
     Application(Box<dyn std::error::Error + Send + Sync>),
+    /// The application's own closure panicked. Nothing was changed.
+    #[error("the closure that was to read or edit the document panicked")]
+    Panicked,
     /// The node has stopped.
     #[error("the node has stopped")]
     Stopped,

@@ -261,6 +261,15 @@ impl Node {
     }
 }
 
+impl Drop for Inner {
+    /// Lets the threads end and the store go, for a node that was not closed.
+    fn drop(&mut self) {
+        for shard in &self.shards {
+            shard.stop_later();
+        }
+    }
+}
+
 impl Inner {
     fn open(config: NodeConfig, runtime: tokio::runtime::Handle) -> Result<(Self, OpenReport, bool), OpenError> {
         let NodeConfig { folder, limits, shards, wants_all, decode, schemas } = config;

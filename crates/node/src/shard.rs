@@ -143,6 +143,12 @@ impl Shard {
         let _ = stopped.await;
     }
 
+    /// Like [`stop`](Self::stop), for a node that is dropped: nobody waits.
+    pub fn stop_later(&self) {
+        let (done, _) = oneshot::channel();
+        self.report(Report::Stop { done });
+    }
+
     fn report(&self, report: Report) {
         // A stopped shard needs no reports.
         let _ = self.reports.send(report);

@@ -1,7 +1,7 @@
 //! Turns journal entries into rows. Live groups, replay after a crash and rebuilds all go through here.
 
 use crate::engine::Engine;
-use crate::entry::Entry;
+use crate::entry::{Entry, pack};
 use crate::error::StoreError;
 use crate::row::{
     self, RowChange, Sealer, Space, after_prefix, change_prefix, heads_bytes, heads_prefix, manifest_key, meta_prefix,
@@ -22,8 +22,8 @@ pub(crate) fn apply<'a, E: Engine>(
         let first = rows.waiting.len();
         let out = &mut rows.waiting;
         match entry {
-            Entry::Change { document, sequence, bytes } => {
-                part_rows(sealer, Space::Data, stamp, &change_prefix(document, *sequence), bytes, out);
+            Entry::Changes { document, first, chunks } => {
+                part_rows(sealer, Space::Data, stamp, &change_prefix(document, *first), &pack(chunks), out);
             }
             Entry::Snapshot { document, bytes } => {
                 part_rows(sealer, Space::Data, stamp, &snapshot_prefix(document), bytes, out);

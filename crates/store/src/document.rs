@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use comity_model::{DocumentId, Heads, StorageId};
 
+use crate::entry::unpack;
 use crate::error::StoreError;
 use crate::op::StoredDocument;
 use crate::report::Damage;
@@ -65,6 +66,12 @@ impl DocumentReader {
         }
     }
 
+    /// Takes changes that are newer than those in the rows, after all rows.
+    pub(crate) fn newer_changes(&mut self, changes: impl IntoIterator<Item = (u64, Bytes)>) {
+        self.finish_whole();
+        changes.into_iter().for_each(|(sequence, chunk)| self.changes(sequence, [chunk]));
+    }
+
     /// Takes a manifest that is newer than the one in the rows.
     pub(crate) fn manifest(&mut self, stamp: u64, manifest: Manifest, heads: Heads) {
         self.manifest = Some((stamp, manifest));
@@ -110,11 +117,24 @@ impl DocumentReader {
         match (whole, parts.finish()) {
             (Whole::Heads, heads) => self.heads = heads,
             (Whole::Snapshot, snapshot) => self.snapshot = snapshot,
-            (Whole::Change(sequence), Some(bytes)) => self.changes.push((sequence, bytes)),
+            (Whole::Change(first), Some(bytes)) => match unpack(&bytes) {
+                Some(chunks) => self.changes(first, chunks),
+                None => self.note(Damage::Row),
+            },
             // A missing change shows in the count.
             (Whole::Change(_), None) => {}
             (Whole::SyncState(peer), Some(state)) => self.sync_states.push((peer, state)),
             (Whole::SyncState(_), None) => self.note(Damage::SyncStateLost),
+        }
+    }
+
+    /// Takes changes, save those that are there already: after a replay, and in raw bytes, a change may stand in a row
+    /// of its own and in a row with others.
+    pub(crate) fn changes(&mut self, first: u64, chunks: impl IntoIterator<Item = Bytes>) {
+        for (sequence, chunk) in (first..).zip(chunks) {
+            if self.changes.last().is_none_or(|(last, _)| *last < sequence) {
+                self.changes.push((sequence, chunk));
+            }
         }
     }
 

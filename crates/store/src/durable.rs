@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use bytes::Bytes;
 use comity_model::{DocumentId, Heads};
 
-use crate::apply::{apply, apply_group};
+use crate::apply::apply;
 use crate::catalogue::{Catalogue, CatalogueRow, Expected, Index, meta_id};
 use crate::check::{copy_rows, meta_rows};
 use crate::disk::{self, FolderLock};
@@ -32,7 +32,7 @@ const STRIPES: usize = 64;
 
 /// A store over an engine.
 ///
-/// Locks are taken in this order: writer, engine, stripes (ascending), index, manifests.
+/// Locks are taken in this order: writer, engine, stripes (ascending), index, newer.
 #[derive(Debug)]
 pub(crate) struct Durable<E: Engine> {
     pub(crate) folder: Folder,
@@ -43,9 +43,9 @@ pub(crate) struct Durable<E: Engine> {
     engine: RwLock<Option<E>>,
     stripes: Vec<RwLock<()>>,
     index: RwLock<Index>,
-    /// Manifests since the last checkpoint. They go to the engine only then, once each, however often they changed: a
-    /// third of what the engine would have to write. The journal has them meanwhile.
-    manifests: RwLock<HashMap<DocumentId, Newer>>,
+    /// What documents got since the last checkpoint. It goes to the engine only then: the manifest once, however often
+    /// it changed, and many small changes in one row. The journal has it all meanwhile. This halves what is written.
+    newer: RwLock<HashMap<DocumentId, Newer>>,
     /// The error that was final for this handle.
     stopped: OnceLock<Arc<str>>,
     /// Damage was met: the next opening must verify.
@@ -64,12 +64,37 @@ struct Counters {
     rewrites: AtomicU64,
 }
 
-/// A manifest that the engine does not have yet.
-#[derive(Debug, Clone)]
+/// What the engine does not have yet of a document.
+#[derive(Debug, Clone, Default)]
 struct Newer {
     stamp: u64,
     manifest: Manifest,
     heads: Heads,
+    /// Ascending, without holes.
+    changes: Vec<(u64, Bytes)>,
+}
+
+/// Most bytes of changes put into one row; a change that is larger has its rows for itself.
+const PACKED_BYTES_MAX: usize = 3_800;
+
+impl Newer {
+    /// Gives the entries that bring the engine up to date.
+    fn into_entries(self, document: DocumentId) -> (u64, Vec<Entry>) {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut packed_bytes = 0;
+        for (sequence, bytes) in self.changes {
+            packed_bytes += bytes.len() + 4;
+            match entries.last_mut() {
+                Some(Entry::Changes { chunks, .. }) if packed_bytes <= PACKED_BYTES_MAX => chunks.push(bytes),
+                _ => {
+                    packed_bytes = bytes.len() + 4;
+                    entries.push(Entry::Changes { document, first: sequence, chunks: vec![bytes] });
+                }
+            }
+        }
+        entries.push(Entry::Manifest { document, manifest: self.manifest, heads: self.heads });
+        (self.stamp, entries)
+    }
 }
 
 /// What only the one who commits may touch.
@@ -116,7 +141,7 @@ impl<E: Engine> Durable<E> {
             engine: RwLock::new(Some(engine)),
             stripes: (0..STRIPES).map(|_| RwLock::new(())).collect(),
             index: RwLock::new(index),
-            manifests: RwLock::new(HashMap::new()),
+            newer: RwLock::new(HashMap::new()),
             stopped: OnceLock::new(),
             suspect: AtomicBool::new(false),
             counters: Counters::default(),
@@ -161,8 +186,9 @@ impl<E: Engine> Durable<E> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn newer(&self, document: &DocumentId) -> Option<Newer> {
-        self.manifests.read().unwrap_or_else(PoisonError::into_inner).get(document).cloned()
+    /// Looks at what the engine does not have yet of a document.
+    fn newer<T>(&self, document: &DocumentId, look: impl FnOnce(&Newer) -> T) -> Option<T> {
+        self.newer.read().unwrap_or_else(PoisonError::into_inner).get(document).map(look)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -186,8 +212,8 @@ impl<E: Engine> Durable<E> {
 
     /// Reads and checks the manifest of a document; `None` when there never was one.
     fn manifest(&self, engine: &E, document: &DocumentId) -> Result<Option<Manifest>, StoreError> {
-        if let Some(newer) = self.newer(document) {
-            return Ok(Some(newer.manifest));
+        if let Some(manifest) = self.newer(document, |newer| newer.manifest.clone()) {
+            return Ok(Some(manifest));
         }
         let Some(expected) = self.index().documents.get(document).copied() else { return Ok(None) };
         let key = manifest_key(document);
@@ -207,10 +233,13 @@ impl<E: Engine> Durable<E> {
             match op {
                 Op::Append { document, chunks, heads } => {
                     let mut manifest = self.planned(engine, &plan, document)?.unwrap_or_default();
-                    for bytes in chunks {
-                        let sequence = manifest.append(bytes);
-                        plan.entries.push(Entry::Change { document: *document, sequence, bytes: bytes.clone() });
-                        plan.bytes += bytes.len() as u64;
+                    if !chunks.is_empty() {
+                        let (document, first) = (*document, manifest.next);
+                        plan.entries.push(Entry::Changes { document, first, chunks: chunks.clone() });
+                    }
+                    for chunk in chunks {
+                        manifest.append(chunk);
+                        plan.bytes += chunk.len() as u64;
                     }
                     manifest.set_heads(heads);
                     plan.manifests.insert(*document, (manifest, heads.clone()));
@@ -275,14 +304,25 @@ impl<E: Engine> Durable<E> {
 
         let touched = plan.entries.iter().chain(&manifests).filter_map(entry_document).collect::<BTreeSet<_>>();
         let locks = self.write_locks(touched.iter());
-        let written = apply_group(engine, &self.sealer, stamp, &plan.entries)?;
+        let at_once = plan.entries.iter().filter(|entry| !matches!(entry, Entry::Changes { .. }));
+        let written = apply(engine, &self.sealer, at_once.map(|entry| (stamp, entry)))?;
         self.counters.engine_bytes.fetch_add(written, Ordering::Relaxed);
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let mut newer = self.manifests.write().unwrap_or_else(PoisonError::into_inner);
+        let mut newer = self.newer.write().unwrap_or_else(PoisonError::into_inner);
         for (document, (manifest, heads)) in plan.manifests {
             writer.changed_documents.insert(document);
             index.put_document(document, Expected { stamp, live_bytes: manifest.live_bytes() });
-            newer.insert(document, Newer { stamp, manifest, heads });
+            let newer = newer.entry(document).or_default();
+            newer.changes.retain(|(sequence, _)| *sequence >= manifest.first);
+            (newer.stamp, newer.manifest, newer.heads) = (stamp, manifest, heads);
+        }
+        for entry in plan.entries {
+            if let Entry::Changes { document, first, chunks } = entry
+                && let Some(newer) = newer.get_mut(&document)
+            {
+                let kept = newer.manifest.first;
+                newer.changes.extend((first..).zip(chunks).filter(|(sequence, _)| *sequence >= kept));
+            }
         }
         for (id, present) in &plan.meta {
             if *present {
@@ -300,27 +340,32 @@ impl<E: Engine> Durable<E> {
     /// Makes the engine durable, notes in the catalogue what must be there, and drops the journal.
     fn checkpoint_with(&self, writer: &mut Writer) -> Result<(), StoreError> {
         self.with_engine(|engine| {
-            self.write_manifests(engine)?;
+            self.write_newer(engine)?;
             engine.sync()
         })?;
         let result = self.checkpoint_files(writer);
         self.note(result)
     }
 
-    /// Gives the engine the manifests that changed since the last checkpoint. The caller holds the writer.
-    fn write_manifests(&self, engine: &E) -> Result<(), StoreError> {
-        let newer = self.manifests.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let entry = |(document, newer): (DocumentId, Newer)| {
-            let Newer { stamp, manifest, heads } = newer;
-            (document, stamp, Entry::Manifest { document, manifest, heads })
-        };
-        let mut entries: Vec<_> = newer.into_iter().map(entry).collect();
-        entries.sort_by_key(|(document, ..)| *document);
-        let locks = self.write_locks(entries.iter().map(|(document, ..)| document));
-        let written = apply(engine, &self.sealer, entries.iter().map(|(_, stamp, entry)| (*stamp, entry)))?;
-        self.counters.engine_bytes.fetch_add(written, Ordering::Relaxed);
-        self.manifests.write().unwrap_or_else(PoisonError::into_inner).clear();
-        drop(locks);
+    /// Gives the engine what documents got since the last checkpoint. The caller holds the writer, so nothing is added
+    /// meanwhile; a load sees each document as before or as after.
+    fn write_newer(&self, engine: &E) -> Result<(), StoreError> {
+        let mut documents: Vec<DocumentId> =
+            self.newer.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        documents.sort_unstable();
+        for documents in documents.chunks(256) {
+            let locks = self.write_locks(documents.iter());
+            let newer = |document: &DocumentId| {
+                self.newer(document, |newer| newer.clone().into_entries(*document)).unwrap_or_default()
+            };
+            let groups: Vec<(u64, Vec<Entry>)> = documents.iter().map(newer).collect();
+            let entries = groups.iter().flat_map(|(stamp, entries)| entries.iter().map(|entry| (*stamp, entry)));
+            let written = apply(engine, &self.sealer, entries)?;
+            self.counters.engine_bytes.fetch_add(written, Ordering::Relaxed);
+            let mut newer = self.newer.write().unwrap_or_else(PoisonError::into_inner);
+            documents.iter().for_each(|document| drop(newer.remove(document)));
+            drop((newer, locks));
+        }
         Ok(())
     }
 
@@ -426,7 +471,7 @@ fn manifest_entry((document, (manifest, heads)): (&DocumentId, &(Manifest, Heads
 
 fn entry_document(entry: &Entry) -> Option<DocumentId> {
     match entry {
-        Entry::Change { document, .. }
+        Entry::Changes { document, .. }
         | Entry::Cover { document, .. }
         | Entry::Snapshot { document, .. }
         | Entry::Manifest { document, .. }
@@ -478,14 +523,16 @@ impl<E: Engine> Store for Durable<E> {
             let _lock = self.read_lock(document);
             let Some(expected) = self.index().documents.get(document).copied() else { return Ok(None) };
             let mut reader = DocumentReader::new(*document);
-            if let Some(Newer { stamp, manifest, heads }) = self.newer(document) {
-                reader.manifest(stamp, manifest, heads);
+            let newer = self.newer(document, Newer::clone);
+            if let Some(Newer { stamp, manifest, heads, .. }) = &newer {
+                reader.manifest(*stamp, manifest.clone(), heads.clone());
             }
             let from = document.as_bytes().as_slice();
             engine.scan(Space::Data, from, &after_prefix(from), &mut |key, value| {
                 reader.row(&self.sealer, key, value);
                 true
             })?;
+            reader.newer_changes(newer.map(|newer| newer.changes).unwrap_or_default());
             let found = reader.finish(&self.snapshots, expected.stamp)?;
             found.into_document(document).map(Some)
         })
@@ -495,7 +542,8 @@ impl<E: Engine> Store for Durable<E> {
         self.with_engine(|engine| {
             let _lock = self.read_lock(document);
             let Some(manifest) = self.manifest(engine, document)? else { return Ok(None) };
-            let heads = match self.newer(document).map(|newer| newer.heads).or_else(|| manifest.heads()) {
+            let newer_heads = self.newer(document, |newer| newer.heads.clone());
+            let heads = match newer_heads.or_else(|| manifest.heads()) {
                 Some(heads) => heads,
                 None => {
                     let prefix = heads_prefix(document);

@@ -9,10 +9,11 @@ use crate::row::{Manifest, decode, encode, heads_bytes, heads_of};
 /// One step of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    Change {
+    /// Changes with sequences from `first` on. One row of the engine holds them, in parts when they are large.
+    Changes {
         document: DocumentId,
-        sequence: u64,
-        bytes: Bytes,
+        first: u64,
+        chunks: Vec<Bytes>,
     },
     /// Removes the changes below `to`, the small snapshot, and heads that stand apart.
     Cover {
@@ -45,7 +46,7 @@ pub(crate) enum Entry {
 /// What stands before the body of an entry; bodies stay outside bincode.
 #[derive(bincode::Encode, bincode::Decode)]
 enum Head {
-    Change { document: [u8; 16], sequence: u64 },
+    Changes { document: [u8; 16], first: u64 },
     Cover { document: [u8; 16], to: u64 },
     Snapshot { document: [u8; 16] },
     Manifest { document: [u8; 16], manifest: Manifest },
@@ -59,8 +60,9 @@ impl Entry {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let apart;
         let (head, body): (Head, &[u8]) = match self {
-            Self::Change { document, sequence, bytes } => {
-                (Head::Change { document: *document.as_bytes(), sequence: *sequence }, bytes)
+            Self::Changes { document, first, chunks } => {
+                apart = pack(chunks);
+                (Head::Changes { document: *document.as_bytes(), first: *first }, &apart)
             }
             Self::Cover { document, to } => (Head::Cover { document: *document.as_bytes(), to: *to }, &[]),
             Self::Snapshot { document, bytes } => (Head::Snapshot { document: *document.as_bytes() }, bytes),
@@ -107,7 +109,9 @@ impl Entry {
         let body = bytes.slice(body_at..body_end);
         let id = DocumentId::from_bytes;
         let entry = match head {
-            Head::Change { document, sequence } => Self::Change { document: id(document), sequence, bytes: body },
+            Head::Changes { document, first } => {
+                Self::Changes { document: id(document), first, chunks: unpack(&body)? }
+            }
             Head::Cover { document, to } => Self::Cover { document: id(document), to },
             Head::Snapshot { document } => Self::Snapshot { document: id(document), bytes: body },
             Head::Manifest { document, manifest } => {
@@ -125,4 +129,32 @@ impl Entry {
         };
         Some((entry, body_end))
     }
+}
+
+/// Puts chunks one after the other, each behind its length.
+pub(crate) fn pack(chunks: &[Bytes]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(chunks.iter().map(|chunk| chunk.len() + 4).sum());
+    for chunk in chunks {
+        let len = u32::try_from(chunk.len()).expect("limits keep chunks below 4 GiB");
+        bytes.extend_from_slice(&len.to_be_bytes());
+        bytes.extend_from_slice(chunk);
+    }
+    bytes
+}
+
+/// Takes apart what [`pack`] put together; `None` unless every byte belongs.
+pub(crate) fn unpack(bytes: &Bytes) -> Option<Vec<Bytes>> {
+    let mut chunks = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at + 4;
+        let len = u32::from_be_bytes(bytes.get(at..start)?.try_into().ok()?) as usize;
+        let end = start.checked_add(len)?;
+        if end > bytes.len() {
+            return None;
+        }
+        chunks.push(bytes.slice(start..end));
+        at = end;
+    }
+    Some(chunks)
 }

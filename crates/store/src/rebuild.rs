@@ -236,7 +236,7 @@ fn repair(document: &DocumentId, found: Found, snapshot: Option<SnapshotRef>) ->
     for (sequence, bytes) in found.changes {
         manifest.next = sequence;
         manifest.append(&bytes);
-        entries.push(Entry::Change { document, sequence, bytes });
+        entries.push(Entry::Changes { document, first: sequence, chunks: vec![bytes] });
     }
     manifest.next = manifest.next.max(old.next);
     manifest.set_heads(&heads);

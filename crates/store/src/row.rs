@@ -7,7 +7,7 @@
 //!         manifest   0
 //!         heads      1 | part 4            when there are too many for the manifest
 //!         snapshot   2 | part 4            when it is small; larger ones are files
-//!         change     3 | sequence 8 | part 4
+//!         changes    3 | sequence of the first 8 | part 4
 //!         sync state 4 | peer | 0 | part 4
 //!         in the other space: meta key | 0 | part 4
 //! part payload: total length of the whole 4 | bytes
@@ -335,14 +335,12 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// Takes note of one more chunk, and gives its sequence.
-    pub(crate) fn append(&mut self, chunk: &[u8]) -> u64 {
-        let sequence = self.next;
+    /// Takes note of one more chunk.
+    pub(crate) fn append(&mut self, chunk: &[u8]) {
         self.digest = chain(&self.digest, chunk);
         self.next += 1;
         self.count += 1;
         self.change_bytes += chunk.len() as u64;
-        sequence
     }
 
     /// Forgets the chunks, for a snapshot that covers them.

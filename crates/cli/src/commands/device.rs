@@ -5,7 +5,7 @@ use comity_node::{Node, SyncState};
 use serde_json::json;
 
 use crate::config::FILE;
-use crate::error::{CommandError, CommandResult, Kind};
+use crate::error::{CommandError, CommandResult};
 use crate::names;
 use crate::output::{FAINT, count};
 use crate::session::{Need, Session};
@@ -171,9 +171,4 @@ pub fn pending(state: &SyncState) -> usize {
         SyncState::Syncing { pending } | SyncState::Offline { pending } => *pending,
         _ => 0,
     }
-}
-
-/// Says that a command needs something to do.
-pub fn nothing_to_do(what: &str) -> CommandError {
-    CommandError::new(Kind::Usage, what)
 }

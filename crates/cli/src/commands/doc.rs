@@ -97,11 +97,14 @@ pub fn check_kind(config: &Config, text: &str) -> CommandResult<KindName> {
     let hint = format!("kinds here: {}; declare others under [[kind]] in config.toml", names.join(", "));
     let kind = KindName::new(text).map_err(|error| CommandError::new(Kind::Usage, error).hint(hint.clone()))?;
     if kind.as_str() == names::SPACE_KIND {
-        return Err(CommandError::new(Kind::NotAllowed, "a space is not made as a document").hint("`comity space create TITLE`"));
+        return Err(CommandError::new(Kind::NotAllowed, "a space is not made as a document")
+            .hint("`comity space create TITLE`"));
     }
     match config.declared(&kind) {
         Some(_) => Ok(kind),
-        None => Err(CommandError::new(Kind::Missing, format_args!("there is no kind {kind:?}", kind = text)).hint(hint)),
+        None => {
+            Err(CommandError::new(Kind::Missing, format_args!("there is no kind {kind:?}", kind = text)).hint(hint))
+        }
     }
 }
 
@@ -220,7 +223,8 @@ impl Describe {
                     session.output.line(format_args!("{name:<14} {}", one_line(text, 200)))?;
                 }
             }
-            let number = |name: &str| content[name].as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default();
+            let number =
+                |name: &str| content[name].as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default();
             let deleted = match number("deleted") {
                 0 => String::new(),
                 deleted => format!(" ({deleted} more deleted)"),

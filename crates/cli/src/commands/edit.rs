@@ -119,7 +119,8 @@ impl Restore {
         let entries = entries::parse(&self.target.entries, session.config.limits.edit_writes_max)?;
         session.run(Need::Documents, |node| async move {
             let document = writable(&node, &self.target.document).await?;
-            edit(session, &document, &self.target, entries, "restored", |edit, entry| edit.restore(entry.as_str())).await
+            edit(session, &document, &self.target, entries, "restored", |edit, entry| edit.restore(entry.as_str()))
+                .await
         })
     }
 }
@@ -178,7 +179,10 @@ async fn edit(
     let found = told.try_recv().unwrap_or_default();
     let out = session.output;
     if done == "set" && found.deleted > 0 {
-        out.warn(format_args!("{} marked deleted and stay so; `comity restore` brings them back", session.entries(found.deleted)));
+        out.warn(format_args!(
+            "{} marked deleted and stay so; `comity restore` brings them back",
+            session.entries(found.deleted)
+        ));
     }
     if out.json {
         let heads = document.read(|view| view.heads()).await?;
@@ -219,10 +223,13 @@ mod tests {
     #[test]
     fn heads_are_named_whole_or_short_and_in_any_order() {
         let heads = Heads::new(vec![ChangeHash([0xaa; 32]), ChangeHash([0xbb; 32])]);
-        for text in ["aaaaaaaa+bbbbbbbb", "bbbbbbbbbb+aaaaaaaaaaaa", &format!("{}+{}", "a".repeat(64), "b".repeat(64))] {
+        for text in ["aaaaaaaa+bbbbbbbb", "bbbbbbbbbb+aaaaaaaaaaaa", &format!("{}+{}", "a".repeat(64), "b".repeat(64))]
+        {
             assert!(heads_fit(text, &heads), "{text}");
         }
-        for text in ["aaaaaaaa", "aaaaaaaa+aaaaaaaa", "aaaa+bbbb", "", "aaaaaaaa+cccccccc", "aaaaaaaa+bbbbbbbb+cccccccc"] {
+        for text in
+            ["aaaaaaaa", "aaaaaaaa+aaaaaaaa", "aaaa+bbbb", "", "aaaaaaaa+cccccccc", "aaaaaaaa+bbbbbbbb+cccccccc"]
+        {
             assert!(!heads_fit(text, &heads), "{text}");
         }
     }

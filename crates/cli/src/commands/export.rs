@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use comity_model::{EntryId, FieldName, KindName, KindSchema, Value};
+use comity_model::{DocumentId, EntryId, FieldName, KindName, KindSchema, Value};
 use comity_node::{Disagreement, Entry, View};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -55,10 +55,11 @@ impl Export {
         let form = self.format.unwrap_or(by_name);
         session.run(Need::Documents, |node| async move {
             let document = find_document(&node, &self.document).await?;
+            let id = document.id();
             let (kind, entries, content) = document
                 .read(move |view| {
                     let entries = view.entries();
-                    let content = (form == Form::Json).then(|| everything(view, &entries));
+                    let content = (form == Form::Json).then(|| everything(id, view, &entries));
                     (view.kind(), entries, content)
                 })
                 .await?;
@@ -98,7 +99,11 @@ impl Export {
             ));
         }
         if let Some(path) = &self.output {
-            out.done(format_args!("{} in {}", session.entries(entries.len() - if form == Form::Csv { deleted } else { 0 }), path.display()));
+            out.done(format_args!(
+                "{} in {}",
+                session.entries(entries.len() - if form == Form::Csv { deleted } else { 0 }),
+                path.display()
+            ));
         }
     }
 }
@@ -110,14 +115,14 @@ pub fn schema(session: &Session, kind: Option<&KindName>) -> KindSchema {
 }
 
 /// Gives all of a document, in an order that depends on its changes only.
-fn everything(view: &View<'_>, entries: &BTreeMap<EntryId, Entry>) -> Json {
+fn everything(id: DocumentId, view: &View<'_>, entries: &BTreeMap<EntryId, Entry>) -> Json {
     let entries: serde_json::Map<String, Json> =
         entries.iter().map(|(id, entry)| (id.to_string(), entry_json(entry))).collect();
     let text = |name: &str| view.about(name).map(|value| values::to_json(&value));
     json!({
         "schema": "comity.export/1",
         "document": {
-            "id": text("id"), "kind": text("kind"), "title": text("title"), "space": text("space"), "key": text("key"),
+            "id": id.to_string(), "kind": text("kind"), "title": text("title"), "space": text("space"), "key": text("key"),
             "heads": view.heads().as_slice().iter().map(ToString::to_string).collect::<Vec<_>>(),
         },
         "entries": entries,
@@ -135,7 +140,9 @@ pub fn entry_json(entry: &Entry) -> Json {
 /// Gives the disagreements of a document, or of one entry, as JSON.
 pub fn disagreements(view: &View<'_>, entry: Option<&EntryId>) -> Vec<Json> {
     let all = comity_review::disagreements(view.document()).into_iter();
-    all.filter(|disagreement| entry.is_none_or(|entry| disagreement.register.entry == *entry)).map(disagreement_json).collect()
+    all.filter(|disagreement| entry.is_none_or(|entry| disagreement.register.entry == *entry))
+        .map(disagreement_json)
+        .collect()
 }
 
 fn disagreement_json(disagreement: Disagreement) -> Json {
@@ -161,8 +168,9 @@ fn write_json(out: &mut dyn Write, content: &impl Serialize) -> std::io::Result<
 fn write_csv(out: &mut dyn Write, entries: &BTreeMap<EntryId, Entry>, schema: &KindSchema) -> std::io::Result<()> {
     let has_value = |value: &Value| *value != Value::Null;
     let live = || entries.iter().filter(|(_, entry)| !entry.deleted && entry.fields.values().any(has_value));
-    let columns: BTreeSet<&FieldName> =
-        live().flat_map(|(_, entry)| entry.fields.iter().filter(|(_, value)| has_value(value)).map(|(name, _)| name)).collect();
+    let columns: BTreeSet<&FieldName> = live()
+        .flat_map(|(_, entry)| entry.fields.iter().filter(|(_, value)| has_value(value)).map(|(name, _)| name))
+        .collect();
     write_cell(out, "entry")?;
     for column in &columns {
         out.write_all(b",")?;

@@ -36,7 +36,8 @@ pub struct ExitCodes {}
 impl ExitCodes {
     pub fn run(self, session: &Session) -> CommandResult {
         if session.output.json {
-            let code = |(code, name, meaning): &(u8, &str, &str)| json!({ "code": code, "name": name, "meaning": meaning });
+            let code =
+                |(code, name, meaning): &(u8, &str, &str)| json!({ "code": code, "name": name, "meaning": meaning });
             let codes: Vec<_> = EXIT_CODES.iter().map(code).collect();
             return session.output.json("exit-codes", json!({ "codes": codes }));
         }

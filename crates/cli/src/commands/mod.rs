@@ -97,7 +97,9 @@ async fn find_document(node: &Node, name: &str) -> CommandResult<Document> {
         (true, _) => Err(not_here(&id)),
         (false, false) => Err(CommandError::new(
             Kind::NotAllowed,
-            format_args!("{id} was made by another application; Comity synchronises it, but cannot read or write it as entries"),
+            format_args!(
+                "{id} was made by another application; Comity synchronises it, but cannot read or write it as entries"
+            ),
         )
         .hint("use the application that made it; `comity sync` keeps it in step")),
         (false, true) => Ok(document),

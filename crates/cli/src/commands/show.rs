@@ -12,7 +12,7 @@ use super::find_document;
 use crate::entries;
 use crate::error::{CommandError, CommandResult, Kind};
 use crate::names::Who;
-use crate::output::{ALERT, FAINT, STRONG, Table, one_line};
+use crate::output::{ALERT, FAINT, Output, STRONG, Table, one_line};
 use crate::session::{Need, Session};
 use crate::values;
 
@@ -58,9 +58,7 @@ impl Show {
             match (entry, field) {
                 (None, _) => self.whole(session, &document, &who).await,
                 (Some(entry), None) => one_entry(session, &document, &entry, &who).await,
-                (Some(entry), Some(field)) => {
-                    one_field(session, &document, RegisterKey::new(entry, field), &who).await
-                }
+                (Some(entry), Some(field)) => one_field(session, &document, RegisterKey::new(entry, field), &who).await,
             }
         })
     }
@@ -71,7 +69,8 @@ impl Show {
         let out = session.output;
         let is_shown = |entry: &Entry| self.deleted || !entry.deleted;
         if out.json {
-            let entries: serde_json::Map<_, _> = seen.entries.iter().map(|(id, entry)| (id.to_string(), entry_json(entry))).collect();
+            let entries: serde_json::Map<_, _> =
+                seen.entries.iter().map(|(id, entry)| (id.to_string(), entry_json(entry))).collect();
             let disagreements = document.read(|view| disagreements(view, None)).await?;
             let content = json!({
                 "document": { "id": id.to_string(), "kind": seen.kind, "title": seen.title, "heads": seen.heads },
@@ -88,7 +87,7 @@ impl Show {
             if deleted > 0 { format!(", {deleted} deleted") } else { String::new() },
         ))?;
         let shown: BTreeMap<_, _> = seen.entries.iter().filter(|(_, entry)| is_shown(entry)).collect();
-        let is_cut = out.print_table(&shown, &seen.disagreements)?;
+        let is_cut = print_table(out, &shown, &seen.disagreements)?;
         if !seen.disagreements.is_empty() {
             out.line(format_args!("\n{ALERT}disagreements{ALERT:#}"))?;
             for disagreement in &seen.disagreements {
@@ -126,36 +125,38 @@ impl Seen {
     }
 }
 
-impl crate::output::Output {
-    /// Prints entries by field; gives whether values were cut.
-    fn print_table(self, entries: &BTreeMap<&EntryId, &Entry>, disagreements: &[Disagreement]) -> CommandResult<bool> {
-        if entries.is_empty() {
-            return Ok(false);
-        }
-        let disputed: BTreeSet<&RegisterKey> = disagreements.iter().map(|disagreement| &disagreement.register).collect();
-        let columns: BTreeSet<&FieldName> = entries.values().flat_map(|entry| entry.fields.keys()).collect();
-        let mut table = Table::new(&["entry"]);
-        columns.iter().for_each(|column| table.column(one_line(column.as_str(), CELL_MAX)));
-        let mut is_cut = false;
-        for (id, entry) in entries {
-            let mut row = vec![one_line(id.as_str(), CELL_MAX)];
-            if entry.deleted {
-                row[0].push_str(&format!(" {FAINT}(deleted){FAINT:#}"));
-            }
-            for column in &columns {
-                let value = entry.fields.get(*column);
-                let mut cell = value.map(|value| values::shown(value, CELL_MAX)).unwrap_or_default();
-                is_cut |= cell.ends_with('…');
-                if disputed.contains(&RegisterKey::new((*id).clone(), (*column).clone())) {
-                    cell.push_str(&format!(" {ALERT}≠{ALERT:#}"));
-                }
-                row.push(cell);
-            }
-            table.row(row);
-        }
-        self.print(table)?;
-        Ok(is_cut)
+/// Prints entries by field; gives whether values were cut.
+fn print_table(
+    out: Output,
+    entries: &BTreeMap<&EntryId, &Entry>,
+    disagreements: &[Disagreement],
+) -> CommandResult<bool> {
+    if entries.is_empty() {
+        return Ok(false);
     }
+    let disputed: BTreeSet<&RegisterKey> = disagreements.iter().map(|disagreement| &disagreement.register).collect();
+    let columns: BTreeSet<&FieldName> = entries.values().flat_map(|entry| entry.fields.keys()).collect();
+    let mut table = Table::new(&["entry"]);
+    columns.iter().for_each(|column| table.column(one_line(column.as_str(), CELL_MAX)));
+    let mut is_cut = false;
+    for (id, entry) in entries {
+        let mut row = vec![one_line(id.as_str(), CELL_MAX)];
+        if entry.deleted {
+            row[0].push_str(&format!(" {FAINT}(deleted){FAINT:#}"));
+        }
+        for column in &columns {
+            let value = entry.fields.get(*column);
+            let mut cell = value.map(|value| values::shown(value, CELL_MAX)).unwrap_or_default();
+            is_cut |= cell.ends_with('…');
+            if disputed.contains(&RegisterKey::new((*id).clone(), (*column).clone())) {
+                cell.push_str(&format!(" {ALERT}≠{ALERT:#}"));
+            }
+            row.push(cell);
+        }
+        table.row(row);
+    }
+    out.print(table)?;
+    Ok(is_cut)
 }
 
 async fn one_entry(session: &Session, document: &Document, id: &EntryId, who: &Who) -> CommandResult {
@@ -274,5 +275,8 @@ pub fn when_exactly(act: Option<Act>, time_s: i64) -> Option<String> {
 }
 
 fn moment(act: Option<Act>, time_s: i64) -> Timestamp {
-    act.map_or_else(|| Timestamp::from_unix_ms(time_s.saturating_mul(1_000)), |act| Timestamp::from_unix_ms(act.time.wall_ms))
+    act.map_or_else(
+        || Timestamp::from_unix_ms(time_s.saturating_mul(1_000)),
+        |act| Timestamp::from_unix_ms(act.time.wall_ms),
+    )
 }

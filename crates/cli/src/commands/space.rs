@@ -72,7 +72,8 @@ pub struct Join {
 impl Join {
     fn run(self, session: &Session) -> CommandResult {
         let space: SpaceId = self.id.parse().map_err(|error| {
-            CommandError::new(Kind::Usage, error).hint("ask for the whole id: `comity space list --json` shows it where the space was made")
+            CommandError::new(Kind::Usage, error)
+                .hint("ask for the whole id: `comity space list --json` shows it where the space was made")
         })?;
         session.run(Need::Documents, |node| async move {
             let is_new = !node.spaces().contains(&space);
@@ -101,7 +102,8 @@ impl List {
             let mut table = Table::new(&["id", "documents", "title"]);
             let mut rows = Vec::new();
             for space in known.iter().filter(|known| known.is_space()) {
-                let documents = known.iter().filter(|known| known.space.is_some_and(|of| of.document() == space.id)).count();
+                let documents =
+                    known.iter().filter(|known| known.space.is_some_and(|of| of.document() == space.id)).count();
                 table.row([space.id.to_string(), documents.to_string(), space.label()]);
                 rows.push(json!({
                     "id": space.id.to_string(), "title": space.title, "documents": documents, "here": space.is_here,

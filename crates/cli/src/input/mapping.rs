@@ -28,7 +28,11 @@ pub struct Pattern {
 impl Pattern {
     /// Reads a pattern: text around `{}`, or `{:03}` for three digits with leading zeros.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a pattern; write one {{}} for the number, or {{:03}} to fill up with zeros, as in M{{:03}}");
+        let wrong = || {
+            format!(
+                "{text:?} is not a pattern; write one {{}} for the number, or {{:03}} to fill up with zeros, as in M{{:03}}"
+            )
+        };
         let (before, rest) = text.split_once('{').ok_or_else(wrong)?;
         let (inside, after) = rest.split_once('}').ok_or_else(wrong)?;
         if before.contains('}') || after.contains(['{', '}']) {
@@ -63,8 +67,17 @@ impl Mapping {
     /// Reads `--map`: pairs `FIELD=COLUMN`, where COLUMN is a number from 1 or a name of the header, or
     /// `FIELD=:TEXT` for the same text in every row. `entry=COLUMN` says where the entry id stands. Without pairs the
     /// header says it all.
-    pub fn resolve(pairs: &[String], header: Option<&[String]>, is_numbered: bool, columns: usize) -> CommandResult<Self> {
-        let mapping = if pairs.is_empty() { Self::from_header(header, is_numbered, columns)? } else { Self::from_pairs(pairs, header, columns)? };
+    pub fn resolve(
+        pairs: &[String],
+        header: Option<&[String]>,
+        is_numbered: bool,
+        columns: usize,
+    ) -> CommandResult<Self> {
+        let mapping = if pairs.is_empty() {
+            Self::from_header(header, is_numbered, columns)?
+        } else {
+            Self::from_pairs(pairs, header, columns)?
+        };
         match (mapping.entry, is_numbered) {
             (None, false) => Err(wrong("nothing says which column names the entry".to_owned())
                 .hint("add entry=COLUMN to --map, or number the entries with --number 'M{:03}'")),
@@ -93,7 +106,8 @@ impl Mapping {
                     .hint("say which column names the entry: --map 'entry=COLUMN,FIELD=COLUMN'; or number the entries: --number 'M{:03}'"));
             }
         }
-        for (index, name) in header.iter().enumerate().filter(|(index, _)| Some(*index) != mapping.entry) {
+        let entry = mapping.entry;
+        for (index, name) in header.iter().enumerate().filter(|(index, _)| Some(*index) != entry) {
             let name = name.trim();
             if name.is_empty() {
                 return Err(wrong(format!("column {} has no name in the header", index + 1))
@@ -108,7 +122,8 @@ impl Mapping {
         let mut mapping = Self { entry: None, fields: Vec::new() };
         for pair in pairs.iter().map(|pair| pair.trim()).filter(|pair| !pair.is_empty()) {
             let (name, source) = pair.split_once('=').ok_or_else(|| {
-                wrong(format!("{pair:?} in --map is no pair")).hint("write FIELD=COLUMN, with commas between, as in entry=1,status=2")
+                wrong(format!("{pair:?} in --map is no pair"))
+                    .hint("write FIELD=COLUMN, with commas between, as in entry=1,status=2")
             })?;
             let (name, source) = (name.trim(), source.trim());
             let source = match source.strip_prefix(':') {
@@ -137,7 +152,8 @@ impl Mapping {
                 .hint("map that column to another field, or leave it out of --map"));
         }
         if self.fields.iter().any(|(known, _)| *known == field) {
-            return Err(wrong(format!("field {name:?} is given twice")).hint("choose columns by number: --map entry=1,status=2"));
+            return Err(wrong(format!("field {name:?} is given twice"))
+                .hint("choose columns by number: --map entry=1,status=2"));
         }
         self.fields.push((field, source));
         Ok(())
@@ -151,8 +167,10 @@ fn column(text: &str, header: Option<&[String]>, columns: usize) -> CommandResul
     }
     match (text.parse::<usize>(), header) {
         (Ok(number), _) if (1..=columns).contains(&number) => Ok(number - 1),
-        (Ok(number), _) => Err(wrong(format!("there is no column {number}; the file has {columns}"))
-            .hint("columns are numbered from 1")),
+        (Ok(number), _) => {
+            Err(wrong(format!("there is no column {number}; the file has {columns}"))
+                .hint("columns are numbered from 1"))
+        }
         (Err(_), Some(header)) => {
             Err(wrong(format!("the header has no column {text:?}")).hint(format!("its columns are {}", listed(header))))
         }
@@ -196,7 +214,8 @@ mod tests {
 
     #[test]
     fn pairs_take_numbers_names_and_constants() {
-        let mapping = resolve(&["entry=module", "status=2", "site=:Roof 7"], Some(&["module", "grade"]), false).unwrap();
+        let mapping =
+            resolve(&["entry=module", "status=2", "site=:Roof 7"], Some(&["module", "grade"]), false).unwrap();
         assert_eq!(mapping.entry, Some(0));
         assert_eq!(mapping.fields[0].1, Source::Column(1));
         assert_eq!(mapping.fields[1].1, Source::Constant("Roof 7".to_owned()));

@@ -108,7 +108,9 @@ impl<'a> Rows<'a> {
                 Some(b'\r') if matches!(self.data.get(at + 1), Some(b'\n') | None) => return Ok((cell, at + 1)),
                 None | Some(b'\n') => return Ok((cell, at)),
                 Some(byte) if *byte == self.delimiter() => return Ok((cell, at)),
-                Some(_) => return Err("there is text after a closing quote (\"); double the quotes inside a cell".to_owned()),
+                Some(_) => {
+                    return Err("there is text after a closing quote (\"); double the quotes inside a cell".to_owned());
+                }
             }
         }
     }

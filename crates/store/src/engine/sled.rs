@@ -50,7 +50,7 @@ impl Engine for SledEngine {
         let start = Instant::now();
         let database = loop {
             // No background flusher: the store decides when to flush. The file is locked by sled itself.
-            let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES as u64).flush_every_ms(None).mode(sled::Mode::HighThroughput);
+            let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES as u64).flush_every_ms(None);
             match guarded(Self::NAME, "open", || config.open()) {
                 Err(StoreError::Engine { message, .. })
                     if message.contains("could not acquire lock") && start.elapsed() < RELEASE_PATIENCE =>

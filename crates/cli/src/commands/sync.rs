@@ -1,0 +1,184 @@
+//! `sync`: in step with relays, once or for as long as it runs.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use comity_node::{DialOptions, Node, SyncState, Uplink, UplinkState, Url};
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{interval, timeout};
+
+use super::device::pending;
+use crate::config::parse_url;
+use crate::error::{CommandError, CommandResult, Kind};
+use crate::output::{FAINT, count};
+use crate::session::{Need, Session, interrupt};
+use crate::units;
+
+/// How often the status line is looked at while nothing happens.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Keep documents in step with a relay
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  comity sync ws://127.0.0.1:8470                 stays connected; Ctrl-C ends
+  comity sync ws://127.0.0.1:8470 --once          until both have everything; for scripts
+  comity sync wss://relay.example/sync --once --timeout 2min
+  comity sync                                     with the relays of config.toml
+
+It says: synced, syncing, or offline with the number of pending changes. Editing goes on without a
+relay; what is pending is delivered when it is back. Exit code of --once: 0 when everything is on
+both sides, 1 when not in time (what did arrive is kept).")]
+pub struct Sync {
+    /// Where relays are [default: `relays` of config.toml, or COMITY_RELAYS, with commas between]
+    #[arg(value_name = "URL")]
+    urls: Vec<String>,
+    /// End as soon as everything is on both sides
+    #[arg(long)]
+    once: bool,
+    /// With --once: give up after this time
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::duration, requires = "once")]
+    timeout: Duration,
+    /// Certificates (PEM) to trust beside the public authorities
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+}
+
+/// Gives the relays of the command line, else those of the configuration.
+pub fn relays(session: &Session, given: &[String]) -> CommandResult<Vec<Url>> {
+    let urls: Vec<Url> = given.iter().map(|url| parse_url(url)).collect::<CommandResult<_>>()?;
+    let urls = if urls.is_empty() { session.config.relays.clone() } else { urls };
+    if urls.is_empty() {
+        return Err(CommandError::new(Kind::Usage, "no relay is known")
+            .hint("name one, as in ws://127.0.0.1:8470, or put relays = [\"ws://…\"] into config.toml")
+            .hint("`comity relay` runs one"));
+    }
+    Ok(urls)
+}
+
+/// Links the node to relays.
+pub fn connect(node: &Node, session: &Session, urls: &[Url], trust: Option<&Path>) -> Vec<Uplink> {
+    let mut options = DialOptions::default();
+    options.message_bytes_max = session.config.limits.message_bytes_max;
+    options.extra_roots = trust.map(Path::to_owned);
+    urls.iter().map(|url| node.connect(url.clone(), options.clone())).collect()
+}
+
+/// Hangs up.
+pub async fn hang_up(uplinks: Vec<Uplink>) {
+    for uplink in uplinks {
+        uplink.stop().await;
+    }
+}
+
+impl Sync {
+    pub fn run(self, session: &Session) -> CommandResult {
+        let urls = relays(session, &self.urls)?;
+        if let Some(file) = &self.trust {
+            std::fs::metadata(file).map_err(|error| CommandError::file("read", file, error))?;
+        }
+        session.run_until(Need::Sync, |node| async move {
+            let uplinks = connect(&node, session, &urls, self.trust.as_deref());
+            let done = if self.once {
+                tokio::select! {
+                    done = self.once(session, &node, &uplinks) => done,
+                    () = interrupt() => Err(CommandError::new(Kind::Interrupted, "interrupted")
+                        .hint("what arrived is kept; the next sync goes on from here")),
+                }
+            } else {
+                tokio::select! {
+                    done = stay(session, &node, &uplinks) => done,
+                    () = interrupt() => Ok(()),
+                }
+            };
+            hang_up(uplinks).await;
+            done
+        })
+    }
+
+    async fn once(&self, session: &Session, node: &Node, uplinks: &[Uplink]) -> CommandResult {
+        let before = pending(&node.sync_state().await?);
+        let all = async {
+            for uplink in uplinks {
+                uplink.online().await;
+            }
+            node.synced().await
+        };
+        let Ok(synced) = timeout(self.timeout, all).await else { return Err(self.too_late(node, uplinks).await?) };
+        synced?;
+        let documents = node.documents()?.len();
+        if session.output.json {
+            return session
+                .output
+                .json("sync", json!({ "state": "synced", "documents": documents, "delivered": before }));
+        }
+        let delivered =
+            if before == 0 { String::new() } else { format!(", {} delivered", count(before, "change", "changes")) };
+        session.output.done(format_args!("synced: {}{delivered}", count(documents, "document", "documents")));
+        Ok(())
+    }
+
+    async fn too_late(&self, node: &Node, uplinks: &[Uplink]) -> CommandResult<CommandError> {
+        let state = node.sync_state().await?;
+        let message = format!("not synced within {}: {state}", units::show_duration(self.timeout));
+        let mut error = CommandError::new(Kind::NotDone, message);
+        for uplink in uplinks {
+            if let UplinkState::Waiting { reason, .. } = uplink.state() {
+                error = error.hint(reason);
+            }
+        }
+        Ok(error.hint("nothing is lost: what is pending stays pending; check the address, or give it more --timeout"))
+    }
+}
+
+/// Shows the state whenever it changes, until the command is ended.
+async fn stay(session: &Session, node: &Node, uplinks: &[Uplink]) -> CommandResult {
+    let mut events = node.events();
+    let mut look = interval(LOOK);
+    let mut shown = None;
+    let is_live = session.output.is_terminal() && !session.output.json;
+    loop {
+        let state = node.sync_state().await?;
+        let reason = uplinks.iter().find_map(|uplink| match uplink.state() {
+            UplinkState::Waiting { reason, .. } => Some(reason),
+            _ => None,
+        });
+        let now = (state, reason);
+        if shown.as_ref() != Some(&now) {
+            show(session, &now.0, now.1.as_deref(), is_live)?;
+            shown = Some(now);
+        }
+        // One look serves all that has happened meanwhile, and a flood of events is looked at twice a second.
+        look.tick().await;
+        tokio::select! {
+            event = events.recv() => if matches!(event, Err(RecvError::Closed)) { return Ok(()) },
+            _ = look.tick() => {}
+        }
+        while events.try_recv().is_ok() {}
+    }
+}
+
+fn show(session: &Session, state: &SyncState, reason: Option<&str>, is_live: bool) -> CommandResult {
+    if session.output.json {
+        let word = match state {
+            SyncState::Synced => "synced",
+            SyncState::Syncing { .. } => "syncing",
+            _ => "offline",
+        };
+        let content = json!({ "state": word, "pending": pending(state), "reason": reason });
+        return session.output.json_line("sync", content);
+    }
+    let reason = match (state, reason) {
+        (SyncState::Offline { .. }, Some(reason)) => format!(" {FAINT}({reason}){FAINT:#}"),
+        _ => String::new(),
+    };
+    if is_live {
+        let mut out = anstream::AutoStream::auto(std::io::stdout());
+        // Back to the first column, and the rest of the line away.
+        write!(out, "\r{state}{reason}\x1b[K")?;
+        return Ok(out.flush()?);
+    }
+    session.output.line(format_args!("{state}{reason}"))
+}
