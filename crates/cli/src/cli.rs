@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser};
 
 use crate::commands::Command;
 use crate::config::{Config, LogFormat};
-use crate::error::{CommandError, CommandResult, Kind};
+use crate::error::{CommandResult, Kind};
 use crate::logging;
 use crate::output::Output;
 use crate::session::Session;
@@ -66,6 +66,10 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
+    if cli.command.is_none() && !cli.global.print_config {
+        Output::default().note(Cli::command().render_help().ansi());
+        return ExitCode::from(Kind::Usage.code());
+    }
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
     let code = match cli.run(output) {
         Ok(()) => 0,
@@ -88,12 +92,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
 impl Cli {
     fn run(self, output: Output) -> CommandResult {
         let Self { global, command } = self;
-        if command.is_none() && !global.print_config {
-            Output { json: false, quiet: false }.note(Self::command().render_help().ansi());
-            return Err(
-                CommandError::new(Kind::Usage, "say what to do").hint("`comity help COMMAND` explains a command")
-            );
-        }
         let mut config = Config::load(global.data.as_deref(), global.config.as_deref())?;
         if let Some(command) = &command {
             command.configure(&mut config)?;

@@ -122,7 +122,12 @@ impl New {
         let kind = check_kind(&session.config, &self.kind)?;
         check_title(&self.title)?;
         session.run(Need::Documents, |node| async move {
+            let twins =
+                names::all(&node).await?.iter().filter(|known| known.title.as_ref() == Some(&self.title)).count();
             let document = self.place.create(&node, kind, &self.title).await?;
+            if twins > 0 && self.place.key.is_none() {
+                session.output.warn("another document has this title: name each by its id");
+            }
             if session.output.json {
                 let content = json!({ "id": document.id().to_string(), "kind": self.kind, "title": self.title });
                 return session.output.json("document", content);

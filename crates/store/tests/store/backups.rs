@@ -7,7 +7,7 @@ use comity_store::{
     verify_backup,
 };
 
-use crate::common::{Engine, append, document, noise, options, peer, replace};
+use crate::common::{Engine, append, document, noise, options, peer, replace, tempdir};
 
 fn fill(store: &dyn Store) {
     for id in 0..20 {
@@ -26,13 +26,13 @@ fn fill(store: &dyn Store) {
 fn a_backup_of_any_store_restores_as_sled_with_all_but_sessions() {
     let mut stores: Vec<(Option<tempfile::TempDir>, Arc<dyn Store>)> = vec![(None, Arc::new(MemoryStore::new()))];
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let store = engine.open(folder.path()).shared();
         stores.push((Some(folder), store));
     }
     for (_folder, store) in &stores {
         fill(&**store);
-        let place = tempfile::tempdir().unwrap();
+        let place = tempdir().unwrap();
         let (file, into) = (place.path().join("backup"), place.path().join("restored"));
         let mut seen = Progress::default();
         let summary = backup(&**store, &file, &mut |progress| seen = progress).unwrap();
@@ -61,7 +61,7 @@ fn a_backup_of_any_store_restores_as_sled_with_all_but_sessions() {
 fn a_backup_that_was_cut_or_altered_is_refused_and_nothing_is_restored() {
     let store = MemoryStore::new();
     store.commit(&[append(1, &[noise(60, 1)], 1), replace(2, noise(40, 2), 2)]).unwrap();
-    let place = tempfile::tempdir().unwrap();
+    let place = tempdir().unwrap();
     let (file, into) = (place.path().join("backup"), place.path().join("restored"));
     backup(&store, &file, &mut |_| {}).unwrap();
     let whole = std::fs::read(&file).unwrap();

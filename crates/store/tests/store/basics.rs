@@ -6,13 +6,13 @@ use comity_store::{
     SYNC_STATE_BYTES_MAX, Store, StoreError,
 };
 
-use crate::common::{Engine, append, document, files, heads, noise, options, peer, replace};
+use crate::common::{Engine, append, document, files, heads, noise, options, peer, replace, tempdir};
 
 /// Runs a story on every store; after each step the store may be opened again.
 fn on_every_store(story: impl Fn(&dyn Store)) {
     story(&MemoryStore::new());
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         story(&*engine.open(folder.path()));
     }
 }
@@ -113,7 +113,7 @@ fn limits_hold_at_the_limit_and_one_above_and_refuse_without_writing() {
 #[test]
 fn everything_is_there_after_closing_and_after_not_closing() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let ops = |round: u64| {
             [
                 append(1, &[noise(200, round), noise(9_000, round)], round),
@@ -148,7 +148,7 @@ fn everything_is_there_after_closing_and_after_not_closing() {
 #[test]
 fn below_the_floor_of_free_space_reading_works_and_writing_says_full() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let store = engine.open(folder.path());
         store.commit(&[append(1, &[noise(10, 1)], 1)]).unwrap();
         store.close().unwrap();
@@ -166,7 +166,7 @@ fn below_the_floor_of_free_space_reading_works_and_writing_says_full() {
 #[test]
 fn a_second_handle_on_a_folder_is_told_who_has_it() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let _store = engine.open(folder.path());
         let options = Options { lock_patience: std::time::Duration::ZERO, ..options() };
         let Err(error) = engine.try_open(folder.path(), options) else { panic!("two handles on one folder") };
@@ -179,7 +179,7 @@ fn a_second_handle_on_a_folder_is_told_who_has_it() {
 #[test]
 fn a_folder_of_something_else_is_refused() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         std::fs::write(folder.path().join("letter.txt"), "dear").unwrap();
         let refused = engine.try_open(folder.path(), options()).err();
         assert!(matches!(refused, Some(OpenError::NotAStore { .. })), "{refused:?}");
@@ -190,7 +190,7 @@ fn a_folder_of_something_else_is_refused() {
 #[cfg(feature = "redb")]
 #[test]
 fn a_store_of_another_engine_is_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempdir().unwrap();
     Engine::Redb.open(folder.path()).close().unwrap();
     let Err(error) = Engine::Sled.try_open(folder.path(), options()) else { panic!("opened redb as sled") };
     assert!(error.to_string().contains("redb") && error.to_string().contains("sled"), "{error}");
@@ -200,7 +200,7 @@ fn a_store_of_another_engine_is_refused_by_name() {
 #[test]
 fn a_creation_that_was_cut_short_is_done_again() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         engine.open(folder.path()).close().unwrap();
         for gone in ["FORMAT", "CLEAN"] {
             std::fs::remove_file(folder.path().join(gone)).unwrap();
@@ -213,7 +213,7 @@ fn a_creation_that_was_cut_short_is_done_again() {
 #[test]
 fn snapshot_files_that_nothing_refers_to_are_removed() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let snapshots = folder.path().join("snapshots");
         let store = engine.open(folder.path());
         for round in 0..5 {
@@ -234,7 +234,7 @@ fn snapshot_files_that_nothing_refers_to_are_removed() {
 #[test]
 fn engine_files_that_grew_too_large_are_written_anew() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         // A checkpoint after every group, so that the engine gets what is covered right afterwards.
         let options = Options { rewrite_bytes_min: 1 << 20, checkpoint_bytes: 1, ..options() };
         let (store, _) = engine.try_open(folder.path(), options).unwrap();

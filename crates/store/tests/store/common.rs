@@ -166,3 +166,10 @@ pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     files.sort();
     files
 }
+
+/// Makes a folder in memory where there is one: what these stories tell does not hang on a disk, and flushing one is
+/// slow. A kill leaves the same files either way.
+pub fn tempdir() -> std::io::Result<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+}

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use comity_model::DocumentId;
 use comity_store::{Op, Options, Store, Writer, WriterOptions};
 
-use crate::common::{Engine, Random, append, copy, document, files, heads, noise, options, replace};
+use crate::common::{Engine, Random, append, copy, document, files, heads, noise, options, replace, tempdir};
 
 const DOCUMENTS: u64 = 4;
 
@@ -102,11 +102,11 @@ fn run_and_kill(engine: Engine, folder: &Path, after: u64, acknowledged: &mut [O
 
 fn killed_fifty_times(engine: Engine) {
     let mut random = Random(7);
-    let mut folder = tempfile::tempdir().unwrap();
+    let mut folder = tempdir().unwrap();
     let mut acknowledged = vec![None; usize::try_from(DOCUMENTS).unwrap()];
     for round in 0..50 {
         if round % 10 == 0 {
-            folder = tempfile::tempdir().unwrap();
+            folder = tempdir().unwrap();
             acknowledged.fill(None);
         }
         let after = 1 + random.below(if round % 3 == 0 { 5 } else { 600 });
@@ -141,7 +141,7 @@ fn fifty_kills_lose_nothing_on_redb() {
 #[test]
 fn a_copy_of_the_folder_at_any_moment_holds_every_group_whole() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let options = Options { checkpoint_bytes: 16 << 10, ..options() };
         let (store, _) = engine.try_open(folder.path(), options).unwrap();
         let store = store.shared();
@@ -160,7 +160,7 @@ fn a_copy_of_the_folder_at_any_moment_holds_every_group_whole() {
         let mut copies = Vec::new();
         for round in progress {
             if round % 40 == 1 {
-                let image = tempfile::tempdir().unwrap();
+                let image = tempdir().unwrap();
                 copy(folder.path(), image.path());
                 copies.push((round, image));
             }
@@ -187,8 +187,8 @@ fn a_copy_of_the_folder_at_any_moment_holds_every_group_whole() {
 fn a_journal_cut_at_any_byte_gives_whole_groups_and_no_part_of_one() {
     for engine in Engine::ALL {
         // The engine as it was before the groups: all that a power loss may leave of it.
-        let before = tempfile::tempdir().unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let before = tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let store = engine.open(folder.path());
         copy(folder.path(), before.path());
         for round in 1..6_u64 {
@@ -201,7 +201,7 @@ fn a_journal_cut_at_any_byte_gives_whole_groups_and_no_part_of_one() {
         let mut most = 0;
         let stride = if engine.name() == "sled" { 41 } else { 17 };
         for cut in (32..=whole.len()).step_by(stride).chain([whole.len()]) {
-            let image = tempfile::tempdir().unwrap();
+            let image = tempdir().unwrap();
             copy(before.path(), image.path());
             std::fs::write(image.path().join("journal").join(name), &whole[..cut]).unwrap();
             let store = engine.open(image.path());
@@ -220,15 +220,15 @@ fn a_journal_cut_at_any_byte_gives_whole_groups_and_no_part_of_one() {
 #[test]
 fn engine_files_that_lost_all_since_the_checkpoint_are_made_whole_by_the_journal() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let store = engine.open(folder.path());
         store.commit(&[append(1, &[noise(100, 1)], 1), replace(2, noise(9_000, 1), 1)]).unwrap();
         store.checkpoint().unwrap();
-        let old = tempfile::tempdir().unwrap();
+        let old = tempdir().unwrap();
         copy(&folder.path().join(engine.name()), old.path());
         store.commit(&[append(1, &[noise(100, 2)], 2), replace(2, noise(9_000, 2), 2)]).unwrap();
         store.commit(&[replace(1, noise(50, 3), 3), append(2, &[noise(100, 3)], 3)]).unwrap();
-        let image = tempfile::tempdir().unwrap();
+        let image = tempdir().unwrap();
         copy(folder.path(), image.path());
         std::fs::remove_dir_all(image.path().join(engine.name())).unwrap();
         copy(old.path(), &image.path().join(engine.name()));

@@ -8,7 +8,7 @@ use comity_store::{
     verify,
 };
 
-use crate::common::{Engine, Random, append, copy, document, files, noise, options, peer, replace};
+use crate::common::{Engine, Random, append, copy, document, files, noise, options, peer, replace, tempdir};
 
 const DOCUMENTS: u8 = 6;
 
@@ -78,7 +78,7 @@ fn check(store: &dyn Store, report: &OpenReport, held: &[StoredDocument], story:
 }
 
 fn flip_bits(engine: Engine, clean: bool, flips_per_file: u64) {
-    let whole = tempfile::tempdir().unwrap();
+    let whole = tempdir().unwrap();
     let held = make(engine, whole.path(), clean);
     let mut random = Random(u64::from(clean) + 5);
     for path in files(whole.path()) {
@@ -90,7 +90,7 @@ fn flip_bits(engine: Engine, clean: bool, flips_per_file: u64) {
             let at = written[usize::try_from(random.below(written.len() as u64)).unwrap()];
             let bit = random.below(8);
             let story = format!("{} {}: byte {at} bit {bit}", engine.name(), relative.display());
-            let image = tempfile::tempdir().unwrap();
+            let image = tempdir().unwrap();
             copy(whole.path(), image.path());
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << bit;
@@ -121,7 +121,7 @@ fn a_bit_flipped_in_any_file_of_a_crashed_store_is_never_silent() {
 fn a_store_whose_engine_files_vanish_says_which_documents_went_and_goes_on() {
     for engine in Engine::ALL {
         for clean in [true, false] {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = tempdir().unwrap();
             let held = make(*engine, folder.path(), clean);
             std::fs::remove_dir_all(folder.path().join(engine.name())).unwrap();
             let (store, report) = engine.try_open(folder.path(), options()).unwrap();
@@ -143,13 +143,13 @@ fn a_store_whose_engine_files_vanish_says_which_documents_went_and_goes_on() {
 #[test]
 fn engine_files_that_come_back_older_are_found_out_by_name() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let store = engine.open(folder.path());
         let ids: Vec<u8> = (0..4).collect();
         ids.iter().for_each(|id| store.commit(&[append(*id, &[noise(50, 1)], 1)]).unwrap());
         store.close().unwrap();
         drop(store);
-        let old = tempfile::tempdir().unwrap();
+        let old = tempdir().unwrap();
         copy(&folder.path().join(engine.name()), old.path());
         let store = engine.open(folder.path());
         store.commit(&[append(2, &[noise(50, 2)], 2), append(9, &[noise(50, 2)], 2)]).unwrap();
@@ -184,7 +184,7 @@ fn engine_files_that_come_back_older_are_found_out_by_name() {
 fn verify_names_what_is_damaged_and_changes_nothing() {
     for engine in Engine::ALL {
         for clean in [true, false] {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = tempdir().unwrap();
             let held = make(*engine, folder.path(), clean);
             let report = verify(folder.path(), &with_child()).unwrap();
             assert!(!report.is_damaged(), "{report:?}");
@@ -207,7 +207,7 @@ fn verify_names_what_is_damaged_and_changes_nothing() {
 #[test]
 fn salvage_reads_a_store_whose_engine_is_torn_in_two() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let held = make(*engine, folder.path(), false);
         for path in files(&folder.path().join(engine.name())) {
             let mut bytes = std::fs::read(&path).unwrap();
@@ -215,7 +215,7 @@ fn salvage_reads_a_store_whose_engine_is_torn_in_two() {
             bytes[..torn].fill(0xAA);
             std::fs::write(&path, bytes).unwrap();
         }
-        let into = tempfile::tempdir().unwrap();
+        let into = tempdir().unwrap();
         let report = salvage(folder.path(), into.path(), &options()).unwrap();
         assert_eq!(report.documents, u64::from(DOCUMENTS));
         let store = engine.open(into.path());

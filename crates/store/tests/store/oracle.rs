@@ -3,7 +3,7 @@
 use comity_store::{MemoryStore, Op, Options, Store};
 use proptest::prelude::*;
 
-use crate::common::{Engine, document, heads, noise, options, peer};
+use crate::common::{Engine, document, heads, noise, options, peer, tempdir};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -67,7 +67,7 @@ fn compare(store: &dyn Store, oracle: &MemoryStore) {
 }
 
 fn play(engine: Engine, steps: &[Step]) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempdir().unwrap();
     let options = || Options { checkpoint_bytes: 40_000, rewrite_bytes_min: 1 << 20, ..options() };
     let open = || {
         let (store, report) = engine.try_open(folder.path(), options()).unwrap();

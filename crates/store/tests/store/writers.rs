@@ -9,7 +9,7 @@ use comity_store::{
     DocumentSummary, MemoryStore, Op, Store, StoreError, StoreStats, StoredDocument, Writer, WriterOptions,
 };
 
-use crate::common::{Engine, append, document, noise};
+use crate::common::{Engine, append, document, noise, tempdir};
 
 /// A store in memory whose commits wait at a gate, and may fail.
 #[derive(Default)]
@@ -167,7 +167,7 @@ fn an_engine_that_hangs_is_given_up_at_the_deadline() {
 #[test]
 fn dropping_the_writer_waits_for_all_that_was_submitted() {
     for engine in Engine::ALL {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir().unwrap();
         let store = engine.open(folder.path()).shared();
         let writer = Writer::start(Arc::clone(&store), WriterOptions::default()).unwrap();
         for number in 0..200 {

@@ -1,5 +1,9 @@
 //! The store over an engine: plan, journal, engine, catalogue; one group at a time.
 
+mod newer;
+mod plan;
+mod upkeep;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,39 +68,6 @@ struct Counters {
     rewrites: AtomicU64,
 }
 
-/// What the engine does not have yet of a document.
-#[derive(Debug, Clone, Default)]
-struct Newer {
-    stamp: u64,
-    manifest: Manifest,
-    heads: Heads,
-    /// Ascending, without holes.
-    changes: Vec<(u64, Bytes)>,
-}
-
-/// Most bytes of changes put into one row; a change that is larger has its rows for itself.
-const PACKED_BYTES_MAX: usize = 3_800;
-
-impl Newer {
-    /// Gives the entries that bring the engine up to date.
-    fn into_entries(self, document: DocumentId) -> (u64, Vec<Entry>) {
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut packed_bytes = 0;
-        for (sequence, bytes) in self.changes {
-            packed_bytes += bytes.len() + 4;
-            match entries.last_mut() {
-                Some(Entry::Changes { chunks, .. }) if packed_bytes <= PACKED_BYTES_MAX => chunks.push(bytes),
-                _ => {
-                    packed_bytes = bytes.len() + 4;
-                    entries.push(Entry::Changes { document, first: sequence, chunks: vec![bytes] });
-                }
-            }
-        }
-        entries.push(Entry::Manifest { document, manifest: self.manifest, heads: self.heads });
-        (self.stamp, entries)
-    }
-}
-
 /// What only the one who commits may touch.
 #[derive(Debug)]
 struct Writer {
@@ -108,17 +79,6 @@ struct Writer {
     /// Snapshots that nothing refers to since the last checkpoint.
     garbage: Vec<(DocumentId, SnapshotRef)>,
     lock: Option<FolderLock>,
-}
-
-/// What a group will do, before anything is written.
-#[derive(Debug, Default)]
-struct Plan {
-    entries: Vec<Entry>,
-    manifests: BTreeMap<DocumentId, (Manifest, Heads)>,
-    garbage: Vec<(DocumentId, SnapshotRef)>,
-    snapshot_files: Vec<(DocumentId, SnapshotRef, Bytes)>,
-    meta: BTreeMap<[u8; 16], bool>,
-    bytes: u64,
 }
 
 impl<E: Engine> Durable<E> {
@@ -227,58 +187,6 @@ impl<E: Engine> Durable<E> {
         decode(row.payload).map(Some).ok_or_else(|| damaged(Damage::Row))
     }
 
-    fn plan(&self, engine: &E, ops: &[Op]) -> Result<Plan, StoreError> {
-        let mut plan = Plan::default();
-        for op in ops {
-            match op {
-                Op::Append { document, chunks, heads } => {
-                    let mut manifest = self.planned(engine, &plan, document)?.unwrap_or_default();
-                    if !chunks.is_empty() {
-                        let (document, first) = (*document, manifest.next);
-                        plan.entries.push(Entry::Changes { document, first, chunks: chunks.clone() });
-                    }
-                    for chunk in chunks {
-                        manifest.append(chunk);
-                        plan.bytes += chunk.len() as u64;
-                    }
-                    manifest.set_heads(heads);
-                    plan.manifests.insert(*document, (manifest, heads.clone()));
-                }
-                Op::Replace { document, snapshot, heads } => {
-                    let mut manifest = self.planned(engine, &plan, document)?.unwrap_or_default();
-                    plan_replace(&mut plan, document, &mut manifest, snapshot);
-                    manifest.set_heads(heads);
-                    plan.manifests.insert(*document, (manifest, heads.clone()));
-                }
-                Op::SyncState { document, peer, state } => {
-                    if self.planned(engine, &plan, document)?.is_some() {
-                        let (document, peer, state) = (*document, peer.clone(), state.clone());
-                        plan.bytes += state.len() as u64;
-                        plan.entries.push(Entry::SyncState { document, peer, state });
-                    }
-                }
-                Op::PutMeta { key, value } => {
-                    plan.entries.push(Entry::Meta { key: key.clone(), value: value.clone() });
-                    plan.meta.insert(meta_id(key), true);
-                    plan.bytes += value.len() as u64;
-                }
-                Op::RemoveMeta { key } => {
-                    plan.entries.push(Entry::RemoveMeta { key: key.clone() });
-                    plan.meta.insert(meta_id(key), false);
-                }
-            }
-        }
-        Ok(plan)
-    }
-
-    /// Gives the manifest as it will be after what is planned so far.
-    fn planned(&self, engine: &E, plan: &Plan, document: &DocumentId) -> Result<Option<Manifest>, StoreError> {
-        match plan.manifests.get(document) {
-            Some((manifest, _)) => Ok(Some(manifest.clone())),
-            None => self.manifest(engine, document),
-        }
-    }
-
     fn check_space(&self, bytes: u64) -> Result<(), StoreError> {
         let free_bytes = disk::free_bytes(&self.folder.root)?;
         let floor_bytes = self.options.free_bytes_floor;
@@ -335,148 +243,6 @@ impl<E: Engine> Durable<E> {
         writer.changed_meta.extend(plan.meta.keys());
         writer.garbage.extend(plan.garbage);
         Ok(())
-    }
-
-    /// Makes the engine durable, notes in the catalogue what must be there, and drops the journal.
-    fn checkpoint_with(&self, writer: &mut Writer) -> Result<(), StoreError> {
-        self.with_engine(|engine| {
-            self.write_newer(engine)?;
-            engine.sync()
-        })?;
-        let result = self.checkpoint_files(writer);
-        self.note(result)
-    }
-
-    /// Gives the engine what documents got since the last checkpoint. The caller holds the writer, so nothing is added
-    /// meanwhile; a load sees each document as before or as after.
-    fn write_newer(&self, engine: &E) -> Result<(), StoreError> {
-        let mut documents: Vec<DocumentId> =
-            self.newer.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
-        documents.sort_unstable();
-        for documents in documents.chunks(256) {
-            let locks = self.write_locks(documents.iter());
-            let newer = |document: &DocumentId| {
-                self.newer(document, |newer| newer.clone().into_entries(*document)).unwrap_or_default()
-            };
-            let groups: Vec<(u64, Vec<Entry>)> = documents.iter().map(newer).collect();
-            let entries = groups.iter().flat_map(|(stamp, entries)| entries.iter().map(|entry| (*stamp, entry)));
-            let written = apply(engine, &self.sealer, entries)?;
-            self.counters.engine_bytes.fetch_add(written, Ordering::Relaxed);
-            let mut newer = self.newer.write().unwrap_or_else(PoisonError::into_inner);
-            documents.iter().for_each(|document| drop(newer.remove(document)));
-            drop((newer, locks));
-        }
-        Ok(())
-    }
-
-    fn checkpoint_files(&self, writer: &mut Writer) -> Result<(), StoreError> {
-        let index = self.index();
-        let documents = writer.changed_documents.iter().map(|document| {
-            CatalogueRow::Document(*document, index.documents.get(document).copied().unwrap_or_default())
-        });
-        let meta = writer.changed_meta.iter();
-        let meta = meta.map(|id| CatalogueRow::Meta(*id, index.meta.get(id).copied().unwrap_or(0)));
-        let changed: Vec<_> = documents.chain(meta).collect();
-        writer.catalogue.append(&changed, &index)?;
-        drop(index);
-        writer.journal.roll()?;
-        writer.changed_documents.clear();
-        writer.changed_meta.clear();
-        let garbage = std::mem::take(&mut writer.garbage);
-        self.with_engine(|engine| {
-            for (document, old) in &garbage {
-                match self.manifest(engine, document) {
-                    // Kept for the rebuild, which may need it.
-                    Err(StoreError::DamagedDocument { .. }) => {}
-                    Ok(Some(manifest)) if manifest.snapshot.is_some_and(|current| current.hash == old.hash) => {}
-                    Ok(_) => self.snapshots.remove(document, old)?,
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        })?;
-        self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Writes the engine's files anew when they take many times what they hold: sled never gives space back.
-    fn rewrite_if_large(&self) -> Result<bool, StoreError> {
-        let folder = self.folder.engine(E::NAME);
-        let live_bytes = self.index().live_bytes;
-        let disk_bytes = disk::bytes_below(&folder)?;
-        let Options { rewrite_bytes_min, rewrite_ratio, .. } = self.options;
-        if disk_bytes < rewrite_bytes_min || disk_bytes <= live_bytes.saturating_mul(rewrite_ratio) {
-            return Ok(false);
-        }
-        if self.check_space(live_bytes.saturating_mul(2)).is_err() {
-            return Ok(false);
-        }
-        tracing::info!(disk_bytes, live_bytes, "writing the engine's files anew");
-        self.rewrite()?;
-        Ok(true)
-    }
-
-    /// Writes the engine's files anew. The journal must be empty, and the caller must hold the writer.
-    fn rewrite(&self) -> Result<(), StoreError> {
-        let name = E::NAME;
-        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-        let new_folder = self.folder.engine_new(name);
-        if new_folder.exists() {
-            fs::remove_dir_all(&new_folder).map_err(StoreError::io("remove", &new_folder))?;
-        }
-        let new = E::open(&new_folder)?;
-        copy_rows(engine.as_ref().ok_or(StoreError::Closed)?, &new, &self.sealer)?;
-        new.close()?;
-        // From here on a failure leaves the handle without an engine, and the folder such that opening settles it.
-        engine.take().ok_or(StoreError::Closed)?.close()?;
-        let (current, old) = (self.folder.engine(name), self.folder.engine_old(name));
-        disk::rename_durably(&current, &old)?;
-        disk::rename_durably(&new_folder, &current)?;
-        *engine = Some(E::open(&current)?);
-        fs::remove_dir_all(&old).map_err(StoreError::io("remove", &old))?;
-        self.counters.rewrites.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Rewrites the engine's files now, whatever their size. Gives bytes before and after.
-    pub(crate) fn compact(&self) -> Result<(u64, u64), StoreError> {
-        let mut writer = self.writer();
-        self.checkpoint_with(&mut writer)?;
-        let folder = self.folder.engine(E::NAME);
-        let before = disk::bytes_below(&folder)?;
-        let rewritten = self.rewrite();
-        self.note(rewritten)?;
-        Ok((before, disk::bytes_below(&folder)?))
-    }
-}
-
-fn plan_replace(plan: &mut Plan, document: &DocumentId, manifest: &mut Manifest, snapshot: &Bytes) {
-    let reference = SnapshotRef::of(snapshot);
-    if let Some(old) = manifest.snapshot.filter(|old| !old.inline && old.hash != reference.hash) {
-        plan.garbage.push((*document, old));
-    }
-    manifest.cover(reference);
-    plan.entries.push(Entry::Cover { document: *document, to: manifest.first });
-    plan.bytes += reference.bytes;
-    if reference.inline {
-        plan.entries.push(Entry::Snapshot { document: *document, bytes: snapshot.clone() });
-    } else {
-        plan.snapshot_files.push((*document, reference, snapshot.clone()));
-    }
-}
-
-fn manifest_entry((document, (manifest, heads)): (&DocumentId, &(Manifest, Heads))) -> Entry {
-    Entry::Manifest { document: *document, manifest: manifest.clone(), heads: heads.clone() }
-}
-
-fn entry_document(entry: &Entry) -> Option<DocumentId> {
-    match entry {
-        Entry::Changes { document, .. }
-        | Entry::Cover { document, .. }
-        | Entry::Snapshot { document, .. }
-        | Entry::Manifest { document, .. }
-        | Entry::SyncState { document, .. } => Some(*document),
-        Entry::Meta { .. } | Entry::RemoveMeta { .. } => None,
     }
 }
 
