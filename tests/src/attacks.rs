@@ -121,16 +121,3 @@ fn sleb(mut number: i64) -> Vec<u8> {
 fn low_seven(number: u64) -> u8 {
     (number & 0x7f) as u8
 }
-
-/// Scratch.
-pub fn padded_change(count: u64, actor: u8, padding: usize) -> Vec<u8> {
-    let plain = run_length_change(count);
-    // header 8, type 1, length leb
-    let mut at = 9;
-    while plain[at] & 0x80 != 0 { at += 1; }
-    let mut body = plain[at + 1..].to_vec();
-    body[2] = actor;
-    let mut state = 1u64;
-    for _ in 0..padding { state = state.wrapping_mul(6364136223846793005).wrapping_add(1); body.push((state >> 40) as u8); }
-    chunk(1, &body)
-}

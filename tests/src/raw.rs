@@ -78,9 +78,14 @@ impl Raw {
     /// # Errors
     /// How the relay closed.
     pub async fn hear(&mut self) -> Result<Message, Closed> {
+        // The relay pings: the deadline is for all of it, or pings would put it off for ever.
+        within("the relay says something", self.next()).await
+    }
+
+    async fn next(&mut self) -> Result<Message, Closed> {
         let ended = |reason: String| Closed { code: 1006, reason };
         loop {
-            match within("the relay says something", self.socket.next()).await {
+            match self.socket.next().await {
                 Some(Ok(WsMessage::Binary(bytes))) => {
                     return Ok(Message::decode(&bytes, &Limits::default()).expect("the relay speaks the protocol"));
                 }

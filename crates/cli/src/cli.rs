@@ -20,7 +20,7 @@ Begin here:
   comity doc new audit 'Roof 7'                      make a document
   comity set 'Roof 7' M030..M040 status=dead         mark eleven modules: one atomic change
   comity show 'Roof 7'                               look at it
-  comity relay                                       run a relay (another terminal, another --data)
+  comity relay                                       run a relay (in another terminal)
   comity sync ws://127.0.0.1:8470                    stay in step with it
 
 Documents are named by title, by id, or by the beginning of an id.
@@ -40,7 +40,7 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 struct Global {
-    /// The data folder [default: $XDG_DATA_HOME/comity, else ~/.local/share/comity]
+    /// The data folder [default: comity (for a relay: comity-relay) in $XDG_DATA_HOME or ~/.local/share]
     #[arg(long, global = true, value_name = "FOLDER", env = "COMITY_DATA", hide_env_values = true)]
     data: Option<PathBuf>,
     /// A config file [default: config.toml in the data folder]
@@ -92,7 +92,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
 impl Cli {
     fn run(self, output: Output) -> CommandResult {
         let Self { global, command } = self;
-        let mut config = Config::load(global.data.as_deref(), global.config.as_deref())?;
+        // A relay beside a device on one machine is common, and they cannot share a folder.
+        let default = if command.as_ref().is_some_and(Command::is_relay) { "comity-relay" } else { "comity" };
+        let mut config = Config::load(global.data.as_deref(), global.config.as_deref(), default)?;
         if let Some(command) = &command {
             command.configure(&mut config)?;
         }

@@ -103,13 +103,14 @@ pub struct RelaySettings {
 }
 
 impl Config {
-    /// Reads what is in force. `data` and `file` are what flags or environment say.
-    pub fn load(data: Option<&Path>, file: Option<&Path>) -> CommandResult<Self> {
+    /// Reads what is in force. `data` and `file` are what flags or environment say; `default` is the name of the data
+    /// folder that is used when nothing is said.
+    pub fn load(data: Option<&Path>, file: Option<&Path>, default: &str) -> CommandResult<Self> {
         let mut folder = data.map(Path::to_owned);
         let (path, text) = match file {
             Some(path) => (Some(path.to_owned()), Some(read(path)?)),
             None => {
-                let path = folder.clone().unwrap_or_else(default_data).join(FILE);
+                let path = folder.clone().unwrap_or_else(|| default_data(default)).join(FILE);
                 if path.is_file() { (Some(path.clone()), Some(read(&path)?)) } else { (None, None) }
             }
         };
@@ -142,7 +143,7 @@ impl Config {
         }
         let relay = parsed.relay.settings(&place)?;
         let config = Self {
-            data: folder.unwrap_or_else(default_data),
+            data: folder.unwrap_or_else(|| default_data(default)),
             file: path,
             name: parsed.name,
             relays,
@@ -280,13 +281,13 @@ pub fn parse_url(text: &str) -> CommandResult<Url> {
     })
 }
 
-/// Gives the data folder that is used unless told: `$XDG_DATA_HOME/comity`, or `~/.local/share/comity`.
-pub fn default_data() -> PathBuf {
+/// Gives the data folder that is used unless told: in `$XDG_DATA_HOME`, or in `~/.local/share`.
+fn default_data(name: &str) -> PathBuf {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || absolute("HOME").map(|home| home.join(".local/share"));
     match absolute("XDG_DATA_HOME").or_else(home) {
-        Some(folder) => folder.join("comity"),
-        None => PathBuf::from("comity-data"),
+        Some(folder) => folder.join(name),
+        None => PathBuf::from(format!("{name}-data")),
     }
 }
 

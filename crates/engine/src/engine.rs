@@ -338,7 +338,10 @@ impl Engine {
         }
         let after = content.heads().clone();
         self.notify(Event::Changed { document, origin, before, after, changes: Arc::from(changes) });
-        self.restand.insert(document);
+        // A relay has no use for the standing of what it only passes on, and it costs a look at every peer.
+        if self.slots.get(&document).is_some_and(|slot| slot.wanted) {
+            self.restand.insert(document);
+        }
     }
 
     pub(crate) fn notify(&mut self, event: Event) {

@@ -284,8 +284,8 @@ impl Parts {
         let total = u32::from_be_bytes(total.try_into().expect("a slice of 4 bytes")) as usize;
         if part == 0 {
             (self.total, self.stamp) = (total, stamp);
-        } else if self.stamp > stamp {
-            // Left over from an older, longer whole: possible only after damage.
+        } else if self.stamp > stamp || self.bytes.len() == self.total {
+            // Left over from a longer whole that this one took the place of, earlier or in the same group.
             return;
         }
         self.broken |= part != self.next || self.total != total || self.stamp != stamp;

@@ -77,6 +77,7 @@ impl World<'_> {
             self.hosts[node].disk.lose_changes();
         }
         self.note(node, format_args!("crashes; {kept} of {in_flush} writes in flush survive, {} are lost", lost.len()));
+        self.check_survivors(node);
         let is_relay = node == RELAY;
         self.see(if is_relay { Seen::RelayCrash } else { Seen::DeviceCrash });
         let mut loses_appends = false;

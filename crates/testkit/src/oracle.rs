@@ -1,5 +1,7 @@
 //! Checks every promise.
 
+use std::collections::BTreeMap;
+
 use comity_crdt::Document;
 use comity_engine::Standing;
 use comity_model::{ChangeHash, DocumentId, Heads};
@@ -85,6 +87,29 @@ impl World<'_> {
                 if let Some(standing) = engine.and_then(|engine| engine.standing(&document)) {
                     self.check_standing(node, document, &standing);
                 }
+            }
+        }
+    }
+
+    /// What was called durable has survived a crash: edits called saved at their device, and changes of which a device
+    /// said that the relay has them.
+    pub fn check_survivors(&mut self, node: usize) {
+        let saved = self.edits.values().filter(|edit| edit.saved && edit.device == node);
+        let saved = saved.filter_map(|edit| Some((edit.document, edit.change?)));
+        let believed = self.on_relay.iter().copied().filter(|_| node == RELAY);
+        let mut promised: BTreeMap<DocumentId, Vec<ChangeHash>> = BTreeMap::new();
+        for (document, change) in saved.chain(believed) {
+            promised.entry(document).or_default().push(change);
+        }
+        for (document, changes) in promised {
+            let name = self.name(node);
+            match self.hosts[node].disk.durable(&document) {
+                Ok(content) => {
+                    if let Some(change) = changes.into_iter().find(|change| !content.contains(change)) {
+                        self.violate(Violation::Lost { change, document, node: name });
+                    }
+                }
+                Err(error) => self.violate(Violation::DiskDiffers { document, node: name, detail: error.to_string() }),
             }
         }
     }

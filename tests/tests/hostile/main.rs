@@ -6,4 +6,3 @@
 mod admission;
 mod manners;
 mod scene;
-mod scratch;

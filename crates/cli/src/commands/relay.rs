@@ -15,7 +15,7 @@ use crate::session::{Session, interrupt};
 /// Run a relay: where devices meet
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  comity relay --data ./relay-data
+  comity relay
   comity relay --listen 0.0.0.0:8470 --data /var/lib/comity --log json
   comity relay --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
   comity relay --limit connections_max=500 --limit message_bytes_max=16MiB

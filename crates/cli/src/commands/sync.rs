@@ -108,7 +108,7 @@ impl Sync {
         };
         let Ok(synced) = timeout(self.timeout, all).await else { return Err(self.too_late(node, uplinks).await?) };
         synced?;
-        let documents = node.documents()?.len();
+        let documents = node.wanted().len().saturating_sub(node.spaces().len());
         if session.output.json {
             return session
                 .output

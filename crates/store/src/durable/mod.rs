@@ -4,17 +4,18 @@ mod newer;
 mod plan;
 mod upkeep;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use comity_model::{DocumentId, Heads};
+use comity_model::DocumentId;
 
+use self::newer::Newer;
+use self::plan::{Plan, entry_document, manifest_entry};
 use crate::apply::apply;
-use crate::catalogue::{Catalogue, CatalogueRow, Expected, Index, meta_id};
-use crate::check::{copy_rows, meta_rows};
+use crate::catalogue::{Catalogue, Expected, Index, meta_id};
+use crate::check::meta_rows;
 use crate::disk::{self, FolderLock};
 use crate::document::DocumentReader;
 use crate::engine::Engine;

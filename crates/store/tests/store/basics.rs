@@ -56,6 +56,10 @@ fn sync_states_and_node_rows_are_kept() {
         store.commit(&[state("early", noise(3, 1))]).unwrap();
         assert_eq!(store.load(&document(1)).unwrap(), None, "a state alone makes no document");
         store.commit(&[append(1, &[noise(10, 1)], 1), state("b", noise(9_000, 2)), state("a", noise(7, 3))]).unwrap();
+        // A shorter state takes the place of a longer one, also within one group.
+        store.commit(&[state("b", noise(12_000, 5)), state("b", noise(5_000, 6))]).unwrap();
+        let stored = store.load(&document(1)).unwrap().unwrap();
+        assert_eq!(stored.sync_states, [(peer("a"), noise(7, 3)), (peer("b"), noise(5_000, 6))]);
         store.commit(&[state("b", noise(5, 4))]).unwrap();
         let stored = store.load(&document(1)).unwrap().unwrap();
         assert_eq!(stored.sync_states, [(peer("a"), noise(7, 3)), (peer("b"), noise(5, 4))]);
