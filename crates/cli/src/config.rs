@@ -115,7 +115,7 @@ impl Config {
             }
         };
         let (text, shown) = (text.unwrap_or_default(), path.clone().unwrap_or_default());
-        let parsed: File = toml::from_str(&text).map_err(|error| wrong(&shown, error.to_string().trim_end()))?;
+        let parsed: File = toml::from_str(&text).map_err(|error| wrong(&shown, &readable(&error)))?;
         if let Some(data) = &parsed.data {
             if file.is_none() {
                 return Err(wrong(
@@ -303,6 +303,16 @@ impl Place<'_> {
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         wrong(self.path, &format!("line {line}, column {column}: {reason}"))
+    }
+}
+
+/// Gives a parser's message; in place of a list of all limits, those that are meant.
+fn readable(error: &toml::de::Error) -> String {
+    let text = error.to_string().trim_end().to_owned();
+    let unknown = error.message().strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    match unknown {
+        Some((name, rest)) if rest.contains(limits::NAMES[0]) => text.replace(error.message(), &limits::unknown(name)),
+        _ => text,
     }
 }
 

@@ -137,7 +137,8 @@ pub fn set_from_flag(limits: &mut Limits, flag: &str) -> Result<(), String> {
     set(limits, name.trim(), text)
 }
 
-fn unknown(name: &str) -> String {
+/// Says that there is no limit of a name.
+pub fn unknown(name: &str) -> String {
     let words: Vec<&str> = name.split('_').filter(|word| word.len() > 2).collect();
     let similar: Vec<&str> =
         NAMES.iter().copied().filter(|known| words.iter().any(|word| known.contains(word))).take(5).collect();

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use comity_node::{Node, NodeConfig};
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::error::{CommandError, CommandResult, Kind};
 use crate::output::{Output, count};
+
+/// Damaged documents that are listed.
+const LISTED_MAX: usize = 20;
 
 /// What every command is given.
 #[derive(Clone)]
@@ -70,9 +74,12 @@ impl Session {
             if let Some(reason) = &report.reason {
                 self.output.warn(reason);
             }
-            for damaged in &report.damaged {
+            for damaged in report.damaged.iter().take(LISTED_MAX) {
                 let what: Vec<String> = damaged.damage.iter().map(ToString::to_string).collect();
                 self.output.warn(format_args!("document {}: {}", damaged.document, what.join("; ")));
+            }
+            if report.damaged.len() > LISTED_MAX {
+                self.output.warn(format_args!("… and {} more documents", report.damaged.len() - LISTED_MAX));
             }
             if let Some(folder) = &report.set_aside {
                 self.output.warn(format_args!("the damaged files are in {}", folder.display()));
@@ -115,19 +122,31 @@ pub fn runtime() -> CommandResult<Runtime> {
     })
 }
 
-/// Resolves at Ctrl-C, or when asked to terminate.
-pub async fn interrupt() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
+/// Resolves at Ctrl-C, or when asked to terminate. Listens from the call on, not only from the first poll.
+pub fn interrupt() -> impl Future<Output = ()> {
+    let listen = |kind: SignalKind| match signal(kind) {
+        Ok(signal) => Some(signal),
+        Err(error) => {
+            // Then the signal ends the process, as it does by itself.
+            tracing::warn!(%error, "cannot listen for signals");
+            None
         }
     };
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => if pressed.is_err() {
-            // Without a handler the signal ends the process, as it does anyway.
-            std::future::pending::<()>().await;
-        },
-        _ = terminate => {}
+    let (pressed, terminate) = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
+    async move {
+        tokio::select! {
+            () = arrives(pressed) => {}
+            () = arrives(terminate) => {}
+        }
+    }
+}
+
+async fn arrives(signal: Option<Signal>) {
+    let arrived = match signal {
+        Some(mut signal) => signal.recv().await,
+        None => None,
+    };
+    if arrived.is_none() {
+        std::future::pending::<()>().await;
     }
 }

@@ -1,21 +1,15 @@
 //! A document, for applications.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
-use comity_crdt::{Entry, HistoryFilter, HistoryItem, Register};
 use comity_engine::{Edit, Event, Standing, Token};
-use comity_model::{
-    ActKind, ChangeHash, DocumentId, EntryId, FieldName, Heads, KindName, KindSchema, RegisterKey, SpaceId, Value,
-    Write,
-};
-use comity_review::Disagreement;
+use comity_model::{ActKind, ChangeHash, DocumentId, Heads, KindName, SpaceId, Value};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::shard::{EditFailure, Prepare, Request};
-use crate::{Node, NodeError, NodeEvent};
+use crate::{Editor, Node, NodeError, NodeEvent, View};
 
 /// What a new document is.
 #[derive(Clone, Debug)]
@@ -57,169 +51,6 @@ impl NewDocument {
 pub struct Document {
     node: Node,
     id: DocumentId,
-}
-
-/// A document as it can be read: on the node's thread, within [`Document::read`].
-pub struct View<'a> {
-    document: &'a comity_crdt::Document,
-    standing: Standing,
-}
-
-impl View<'_> {
-    /// Gives the heads: what an edit made after looking at this view is based on.
-    pub fn heads(&self) -> Heads {
-        self.document.heads().clone()
-    }
-
-    /// Whether nothing is known of the document on this device.
-    pub fn is_empty(&self) -> bool {
-        self.document.is_empty()
-    }
-
-    /// Whether Comity made it; documents of other applications are synchronised, but not shown as entries.
-    pub fn is_comity(&self) -> bool {
-        self.document.is_comity()
-    }
-
-    /// Gives its kind.
-    pub fn kind(&self) -> Option<KindName> {
-        self.document.kind()
-    }
-
-    /// Gives its title.
-    pub fn title(&self) -> Option<String> {
-        self.document.title()
-    }
-
-    /// Gives one of the registers about the document: `kind`, `space`, `schema`, `key`, `title`.
-    pub fn about(&self, name: &str) -> Option<Value> {
-        self.document.about(name)
-    }
-
-    /// Gives all entries, deleted ones included, by id.
-    pub fn entries(&self) -> BTreeMap<EntryId, Entry> {
-        self.document.entries(None)
-    }
-
-    /// Gives one entry.
-    pub fn entry(&self, id: &EntryId) -> Option<Entry> {
-        self.document.entry(id, None)
-    }
-
-    /// Gives a register with every value that stands in it.
-    pub fn register(&self, key: &RegisterKey) -> Option<Register> {
-        self.document.register(key, None)
-    }
-
-    /// Gives the registers in which different values stand that did not know of each other.
-    pub fn disagreements(&self) -> Vec<Disagreement> {
-        comity_review::disagreements(self.document)
-    }
-
-    /// Gives the changes of the document, of an entry, or of a field, the oldest first.
-    pub fn history(&self, filter: &HistoryFilter) -> Vec<HistoryItem> {
-        self.document.history(filter)
-    }
-
-    /// Gives how far others are behind.
-    pub fn standing(&self) -> &Standing {
-        &self.standing
-    }
-
-    /// Gives the document as the pure crates know it.
-    pub fn document(&self) -> &comity_crdt::Document {
-        self.document
-    }
-}
-
-/// Collects the writes of one edit. All of them become one change, or none.
-pub struct Editor<'a> {
-    document: &'a comity_crdt::Document,
-    schema: Option<&'a KindSchema>,
-    writes: Vec<Write>,
-    kind: ActKind,
-}
-
-impl Editor<'_> {
-    /// Gives an entry as it stands before the edit.
-    pub fn entry(&self, id: &EntryId) -> Option<Entry> {
-        self.document.entry(id, None)
-    }
-
-    /// Gives the document as it stands before the edit.
-    pub fn document(&self) -> &comity_crdt::Document {
-        self.document
-    }
-
-    /// Gives the schema of the document's kind.
-    pub fn schema(&self) -> Option<&KindSchema> {
-        self.schema
-    }
-
-    /// Sets a field of an entry.
-    ///
-    /// # Errors
-    /// When the entry or field cannot be named so, or the value does not fit the schema.
-    pub fn set(&mut self, entry: &str, field: &str, value: impl Into<Value>) -> Result<(), NodeError> {
-        self.set_register(RegisterKey::new(EntryId::new(entry)?, FieldName::new(field)?), value.into())
-    }
-
-    /// Sets a register.
-    ///
-    /// # Errors
-    /// When the value does not fit the schema.
-    pub fn set_register(&mut self, key: RegisterKey, value: Value) -> Result<(), NodeError> {
-        if let Some(schema) = self.schema {
-            schema.check_value(&key.field, &value)?;
-        }
-        self.writes.push(Write::Set { key, value });
-        Ok(())
-    }
-
-    /// Marks an entry deleted. Its values stay, and it can be restored.
-    ///
-    /// # Errors
-    /// When there is no such entry, so that a mistyped id is noticed.
-    pub fn delete(&mut self, entry: &str) -> Result<(), NodeError> {
-        let entry = self.existing(entry)?;
-        self.writes.push(Write::Delete { entry });
-        Ok(())
-    }
-
-    /// Marks a deleted entry live again.
-    ///
-    /// # Errors
-    /// When there is no such entry.
-    pub fn restore(&mut self, entry: &str) -> Result<(), NodeError> {
-        let entry = self.existing(entry)?;
-        self.writes.push(Write::Restore { entry });
-        Ok(())
-    }
-
-    /// Appends a remark.
-    pub fn remark(&mut self, text: impl Into<String>) -> Result<(), NodeError> {
-        let id = crate::identity::random::<12>()?.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.writes.push(Write::Remark { id, text: text.into() });
-        Ok(())
-    }
-
-    /// Sets one of the registers about the document.
-    pub fn about(&mut self, name: &str, value: impl Into<Value>) {
-        self.writes.push(Write::About { name: name.to_owned(), value: value.into() });
-    }
-
-    /// Says what sort of act the edit is; a plain edit unless told.
-    pub fn act(&mut self, kind: ActKind) {
-        self.kind = kind;
-    }
-
-    fn existing(&self, entry: &str) -> Result<EntryId, NodeError> {
-        let entry = EntryId::new(entry)?;
-        match self.document.entry(&entry, None) {
-            Some(_) => Ok(entry),
-            None => Err(NodeError::NoSuchEntry { entry }),
-        }
-    }
 }
 
 /// Something that happened to one document.

@@ -31,6 +31,7 @@
 //! ```
 
 mod document;
+mod editor;
 mod error;
 mod evidence;
 mod identity;
@@ -40,16 +41,19 @@ mod shard;
 mod space;
 mod status;
 mod uplink;
+mod view;
 
 pub use comity_access::DeviceId;
 pub use comity_crdt::{DecodedChange, Entry, HistoryFilter, HistoryItem, Register, Version};
 pub use comity_engine::{Answer, Event, Failure, FailureKind, Load, Origin, Peer, PeerStanding, RefusedEdit, Standing};
 pub use comity_net::{Connection, DialOptions, Url};
 pub use comity_review::{Disagreement, Side};
-pub use document::{Change, Changes, Document, Editor, NewDocument, View};
+pub use document::{Change, Changes, Document, NewDocument};
+pub use editor::Editor;
 pub use error::NodeError;
 pub use link::{LinkEnd, LinkInfo};
 pub use node::{Node, NodeConfig, NodeEvent, OpenError, STORE_FOLDER};
 pub use space::Listed;
 pub use status::SyncState;
 pub use uplink::{Uplink, UplinkState};
+pub use view::View;

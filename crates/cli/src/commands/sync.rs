@@ -13,12 +13,15 @@ use tokio::time::{interval, timeout};
 use super::device::pending;
 use crate::config::parse_url;
 use crate::error::{CommandError, CommandResult, Kind};
-use crate::output::{FAINT, count};
+use crate::output::{FAINT, count, one_line};
 use crate::session::{Need, Session, interrupt};
 use crate::units;
 
 /// How often the status line is looked at while nothing happens.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Longest reason on a line that is written over, in characters.
+const REASON_MAX: usize = 40;
 
 /// Keep documents in step with a relay
 #[derive(Debug, Args)]
@@ -88,10 +91,14 @@ impl Sync {
                         .hint("what arrived is kept; the next sync goes on from here")),
                 }
             } else {
-                tokio::select! {
+                let done = tokio::select! {
                     done = stay(session, &node, &uplinks) => done,
                     () = interrupt() => Ok(()),
+                };
+                if is_live(session) {
+                    session.output.line("")?;
                 }
+                done
             };
             hang_up(uplinks).await;
             done
@@ -138,7 +145,7 @@ async fn stay(session: &Session, node: &Node, uplinks: &[Uplink]) -> CommandResu
     let mut events = node.events();
     let mut look = interval(LOOK);
     let mut shown = None;
-    let is_live = session.output.is_terminal() && !session.output.json;
+    let is_live = is_live(session);
     loop {
         let state = node.sync_state().await?;
         let reason = uplinks.iter().find_map(|uplink| match uplink.state() {
@@ -160,6 +167,11 @@ async fn stay(session: &Session, node: &Node, uplinks: &[Uplink]) -> CommandResu
     }
 }
 
+/// Whether the state is one line that is written over.
+fn is_live(session: &Session) -> bool {
+    session.output.is_terminal() && !session.output.json
+}
+
 fn show(session: &Session, state: &SyncState, reason: Option<&str>, is_live: bool) -> CommandResult {
     if session.output.json {
         let word = match state {
@@ -170,6 +182,8 @@ fn show(session: &Session, state: &SyncState, reason: Option<&str>, is_live: boo
         let content = json!({ "state": word, "pending": pending(state), "reason": reason });
         return session.output.json_line("sync", content);
     }
+    // A line that wraps cannot be written over.
+    let reason = reason.map(|reason| one_line(reason, if is_live { REASON_MAX } else { 1_000 }));
     let reason = match (state, reason) {
         (SyncState::Offline { .. }, Some(reason)) => format!(" {FAINT}({reason}){FAINT:#}"),
         _ => String::new(),
