@@ -33,11 +33,18 @@ impl Output {
 pub async fn run(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
     command.arg("--data").arg(folder).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    // Nothing of the user's own configuration, nor colour.
-    command.env_remove("COMITY_CONFIG").env("NO_COLOR", "1").env("HOME", folder).env("XDG_CONFIG_HOME", folder);
+    without_own_settings(&mut command).env("NO_COLOR", "1");
     let output = within(&format!("comity {arguments:?}"), command.output()).await.expect("the comity binary runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the command prints text");
     Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Takes the `COMITY_*` settings of whoever runs the tests away from a command.
+pub fn without_own_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COMITY_")) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Gives the path of the binary, after building it when it is missing or older than its sources.

@@ -80,7 +80,8 @@ impl RelayProcess {
     }
 
     async fn start_at(listen: SocketAddr, folder: PathBuf, arguments: Vec<String>) -> Self {
-        let mut child = Command::new(comity::binary())
+        let mut command = Command::new(comity::binary());
+        let mut child = comity::without_own_settings(&mut command)
             .args(["relay", "--listen", &listen.to_string(), "--data"])
             .arg(&folder)
             .args(&arguments)
@@ -129,10 +130,24 @@ impl RelayProcess {
         &self.folder
     }
 
-    /// Ends it with SIGKILL, in the middle of whatever it does, and starts it again on the same port and folder.
-    pub async fn kill_and_restart(mut self) -> Self {
+    /// Ends it with SIGKILL, in the middle of whatever it does. Port and folder wait for [`Killed::start`].
+    pub async fn kill(mut self) -> Killed {
         self.child.kill().await.expect("the relay process can be killed");
-        Self::start_at(self.address, self.folder, self.arguments).await
+        Killed { address: self.address, folder: self.folder, arguments: self.arguments }
+    }
+}
+
+/// A relay process that was killed.
+pub struct Killed {
+    address: SocketAddr,
+    folder: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Killed {
+    /// Starts it again, where it was.
+    pub async fn start(self) -> RelayProcess {
+        RelayProcess::start_at(self.address, self.folder, self.arguments).await
     }
 }
 

@@ -30,8 +30,6 @@ struct Device {
 /// What the demo found, for `--json`.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// Names this form of the outcome.
-    pub schema: &'static str,
     /// Where the data is, if it was kept.
     pub folder: Option<PathBuf>,
     /// The audit.
@@ -88,7 +86,6 @@ pub async fn run(folder: Option<&Path>, out: &mut dyn Write) -> Result<Outcome> 
     relay.shutdown().await?;
     let (p50, max) = middle_and_last(&latencies);
     Ok(Outcome {
-        schema: "comity.demo/1",
         folder: folder.map(Path::to_owned),
         document: document.to_string(),
         modules: MODULES,
@@ -229,12 +226,7 @@ async fn part(devices: &mut [Device], out: &mut dyn Write) -> Result<[String; 2]
 }
 
 /// Brings them back and waits until all four have the same changes.
-async fn heal(
-    devices: &mut [Device],
-    relay: &Relay,
-    url: &str,
-    out: &mut dyn Write,
-) -> Result<(Duration, Heads)> {
+async fn heal(devices: &mut [Device], relay: &Relay, url: &str, out: &mut dyn Write) -> Result<(Duration, Heads)> {
     let started = Instant::now();
     for device in &mut devices[..2] {
         device.uplink = Some(connect(&device.node, url)?);

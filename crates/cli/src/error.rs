@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use anyhow::anyhow;
+use comity_model::InvalidValue;
 use comity_node::{FailureKind, NodeError, OpenError, RefusedEdit};
 use comity_store::{BackupError, OpenError as StoreOpenError, StoreError};
 
@@ -176,6 +177,10 @@ impl From<NodeError> for CommandError {
             NodeError::Store(error) => error.into(),
             NodeError::Key(_) => Self::from_error(Kind::Usage, error)
                 .hint("entry ids and field names are short texts without `/`, as in M050 and status"),
+            NodeError::Value(InvalidValue::Type { expected, .. }) if expected.starts_with("time") => {
+                Self::from_error(Kind::Usage, error)
+                    .hint("nothing was written; a time may also be written as 2026-11-21 or 2026-11-21T12:00:00Z")
+            }
             NodeError::Value(_) => {
                 Self::from_error(Kind::Usage, error).hint("nothing was written; correct the value and try again")
             }

@@ -137,15 +137,30 @@ pub fn set_from_flag(limits: &mut Limits, flag: &str) -> Result<(), String> {
     set(limits, name.trim(), text)
 }
 
-/// Says that there is no limit of a name.
+/// Says that there is no limit of a name, and which one may be meant.
 pub fn unknown(name: &str) -> String {
-    let words: Vec<&str> = name.split('_').filter(|word| word.len() > 2).collect();
-    let similar: Vec<&str> =
-        NAMES.iter().copied().filter(|known| words.iter().any(|word| known.contains(word))).take(5).collect();
-    match similar.as_slice() {
-        [] => format!("there is no limit {name:?}; --print-config lists them all"),
-        similar => format!("there is no limit {name:?}; similar ones are {}", similar.join(", ")),
+    // What is longer than any limit's name is no slip of the finger.
+    let short: String = name.chars().take(64).collect();
+    let closest = NAMES.iter().map(|known| (distance(known, &short), known)).min();
+    match closest {
+        Some((edits, known)) if edits <= 4 => format!("there is no limit {short:?}; did you mean {known}?"),
+        _ => format!("there is no limit {short:?}; --print-config lists them all"),
     }
+}
+
+/// Counts the letters to add, drop or change to get from one word to another.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, other) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
 }
 
 /// Checks that the limits make sense together.
@@ -194,7 +209,7 @@ mod tests {
         assert_eq!((limits.message_bytes_max, limits.ping_interval), (1 << 20, Duration::from_millis(500)));
         for (flag, reason) in [
             ("message_bytes_max", "must be NAME=VALUE"),
-            ("mesage_bytes_max=1", "similar ones are message_bytes_max"),
+            ("mesage_bytes_max=1", "did you mean message_bytes_max?"),
             ("xyz=1", "--print-config"),
             ("headers_max=0", "the least is 1"),
             ("ping_interval=0", "the least is 1ms"),

@@ -104,6 +104,7 @@ impl Shard {
                 visits: HashMap::new(),
                 prepared: HashMap::new(),
                 edits: HashMap::new(),
+                saved: Vec::new(),
                 next_token: 0,
                 events: VecDeque::new(),
                 nobody: Document::new(),
@@ -163,6 +164,9 @@ struct Worker {
     visits: HashMap<Token, Visit>,
     prepared: HashMap<Token, (Prepare, oneshot::Sender<EditOutcome>)>,
     edits: HashMap<Token, (Option<ChangeHash>, oneshot::Sender<EditOutcome>)>,
+    /// Edits that are on disk, or never will be. Their authors hear of it after the engine has settled: whoever asks
+    /// for the standing next finds the edit counted.
+    saved: Vec<(oneshot::Sender<EditOutcome>, EditOutcome)>,
     next_token: u64,
     /// Events not told yet. They are told after all effects of a call, since telling may lead to the next call.
     events: VecDeque<Event>,
@@ -203,6 +207,10 @@ impl Worker {
                 }
             }
             self.handle(Input::Settle);
+            for (done, outcome) in self.saved.drain(..) {
+                // The asker may have gone away: the edit is saved all the same.
+                let _ = done.send(outcome);
+            }
             if let Some(done) = stop {
                 self.handle(Input::Stop);
                 // Nobody waits if the node was dropped.
@@ -353,8 +361,7 @@ impl Worker {
             }
             Event::Saved { token, result, .. } => {
                 if let Some((hash, done)) = self.edits.remove(&token) {
-                    // The asker may have gone away: the edit is saved all the same.
-                    let _ = done.send(result.map(|()| hash).map_err(EditFailure::NotSaved));
+                    self.saved.push((done, result.map(|()| hash).map_err(EditFailure::NotSaved)));
                 }
             }
             event => (self.surroundings.events)(event),

@@ -78,6 +78,13 @@ impl Board {
         board.judge(document);
     }
 
+    /// Notes a standing that was asked for, unless the document has told of a newer one meanwhile.
+    fn note_first(&self, document: DocumentId, standing: Standing) {
+        let mut board = self.lock();
+        board.standings.entry(document).or_insert(standing);
+        board.judge(document);
+    }
+
     pub fn uplink(&self, link: LinkId, is_up: bool) {
         let mut board = self.lock();
         if is_up {
@@ -183,7 +190,7 @@ impl Node {
         };
         for document in unknown {
             let standing = self.document(document).standing().await?;
-            self.inner.board.note(document, standing);
+            self.inner.board.note_first(document, standing);
         }
         let relays: BTreeSet<StorageId> = self.relays()?.into_keys().collect();
         let board = self.inner.board.lock();

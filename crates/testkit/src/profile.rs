@@ -79,13 +79,13 @@ impl Profile {
 
     pub(crate) const fn conditions(self) -> Conditions {
         let calm = Conditions {
-            delay_us: (500, 200_000),
-            late: (50, (100_000, 2_400_000)),
+            delay_us: (500, 40_000),
+            late: (20, (100_000, 400_000)),
             write_us: (50, 2_000),
             slow: (150, (20_000, 300_000)),
             flush_us: (500, 25_000),
-            stall: (200, (100_000, 900_000)),
-            faults: &[(FaultKind::Reset, (2, 10)), (FaultKind::Partition, (0,2)), (FaultKind::CrashRelay, (0, 4)), (FaultKind::StopRelay, (0, 2)),(FaultKind::CrashDevice, (0, 6)), (FaultKind::StopDevice, (0, 2))],
+            stall: (30, (100_000, 600_000)),
+            faults: &[],
         };
         match self {
             Self::Calm => calm,

@@ -85,7 +85,7 @@ async fn after_a_sigkill_everybody_comes_back_and_delivers() {
     for round in 0..3 {
         let text = format!("round {round}");
         clients.write(&text).await;
-        relay = relay.kill_and_restart().await;
+        relay = relay.kill().await.start().await;
         clients.see(&text).await;
     }
     clients.device.synced().await;

@@ -188,7 +188,7 @@ impl List {
     }
 }
 
-/// Describe one document: ids, space, size, how far relays are behind
+/// Describe one document: its ids, space and size
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   comity doc show 'Roof 7'
@@ -215,7 +215,8 @@ impl Describe {
                         "space": text("space"), "key": text("key"),
                         "entries": entries.len() - deleted, "deleted": deleted,
                         "disagreements": view.disagreements().len(),
-                        "changes": view.standing().changes,
+                        // The genesis change is the same in every document: nobody wrote it, and histories leave it out.
+                        "changes": view.standing().changes.saturating_sub(1),
                         "heads": view.heads().as_slice().iter().map(ToString::to_string).collect::<Vec<_>>(),
                     })
                 })

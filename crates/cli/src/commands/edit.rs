@@ -179,10 +179,8 @@ async fn edit(
     let found = told.try_recv().unwrap_or_default();
     let out = session.output;
     if done == "set" && found.deleted > 0 {
-        out.warn(format_args!(
-            "{} marked deleted and stay so; `comity restore` brings them back",
-            session.entries(found.deleted)
-        ));
+        let deleted = session.entries(found.deleted);
+        out.warn(format_args!("{deleted} marked deleted: set, but not shown until `comity restore`"));
     }
     if out.json {
         let heads = document.read(|view| view.heads()).await?;

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use super::find_document;
 use crate::error::{CommandError, CommandResult};
 use crate::names::Who;
+use crate::output::count;
 use crate::session::{Need, Session};
 use crate::values;
 
@@ -33,9 +34,9 @@ pub enum Form {
   comity export 'Roof 7' --format csv -o roof-7.csv
   comity export 'Roof 7' --format csv | head
 
-Devices with the same changes write the same bytes. In CSV, a cell that begins with ' is text that
-looks like something else ('0042 without quotes would be read as text anyway, '42 as a number);
-an empty cell is no value. Where values disagree, CSV has the one that Comity shows; JSON has all.")]
+Devices with the same changes write the same bytes. In CSV an empty cell is no value, and a ' at the
+beginning of a cell says that the rest is text, not what it looks like: '42 is a text, 42 a number.
+Where values disagree, CSV has the one that Comity shows; JSON has all.")]
 pub struct Export {
     /// The document: title, id, or the beginning of an id
     #[arg(value_name = "DOC")]
@@ -95,7 +96,8 @@ impl Export {
         }
         if form == Form::Csv && disagreements > 0 {
             out.note(format_args!(
-                "values disagree in {disagreements} fields: this has the one that is shown, --format json has all"
+                "values disagree in {}: this has the one that is shown, --format json has all",
+                count(disagreements, "field", "fields")
             ));
         }
         if let Some(path) = &self.output {

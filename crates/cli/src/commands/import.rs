@@ -36,9 +36,9 @@ const STEP: u64 = 256;
   comity export 'Roof 7' --format csv | comity import - --new Copy --kind audit
 
 Without --map the header names the fields, and its column `entry` or `id` the entry. With --map,
-FIELD=COLUMN takes a column by its name in the header or its number from 1, FIELD=:TEXT puts the same
-text into every row, and entry=COLUMN says which column names the entry; columns that are not named
-are left out. An empty cell is no value, and changes nothing.
+FIELD=COLUMN takes a column by its name in the header or its number from 1, FIELD=:TEXT puts the
+same text into every row, and entry=COLUMN says which column names the entry; columns that are not
+named are left out. An empty cell is no value, and changes nothing.
 
 All rows are checked before the first is written. A bad row is told with its line and the reason,
 and then nothing is imported; --skip-bad imports the others and ends with exit code 8. An import is
@@ -221,11 +221,9 @@ impl Import {
         let total = checked.rows.len() + checked.bad_count;
         let file = self.file.display();
         if checked.rows.is_empty() {
-            return Err(bad_rows(
-                checked,
-                session.output,
-                format!("{file} has no good row ({})", count(total, "row", "rows")),
-            ));
+            let message = format!("{file} has no good row ({})", count(total, "row", "rows"));
+            return Err(bad_rows(checked, session.output, message)
+                .hint("nothing was imported; --map and --number say what becomes of the columns"));
         }
         if checked.bad_count > 0 && !self.skip_bad {
             let message = format!(

@@ -1,5 +1,6 @@
 //! The commands, one file for each family.
 
+mod demo;
 mod device;
 mod doc;
 mod edit;
@@ -26,6 +27,7 @@ use crate::session::Session;
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Demo(demo::Demo),
     Init(device::Init),
     Id(device::Id),
     Status(device::Status),
@@ -66,6 +68,7 @@ impl Command {
     /// Runs the command.
     pub fn run(self, session: &Session) -> CommandResult {
         match self {
+            Self::Demo(command) => command.run(session),
             Self::Init(command) => command.run(session),
             Self::Id(command) => command.run(session),
             Self::Status(command) => command.run(session),

@@ -94,7 +94,10 @@ impl Device {
     /// Runs the command with more environment and an input.
     pub fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)], input: &[u8]) -> Ran {
         let mut command = self.command(arguments);
-        command.envs(environment.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Logs are for those who ask; what a command says by itself is tested.
+        let log = if arguments.iter().any(|word| word.starts_with("-v")) { "info" } else { "error" };
+        command.env("COMITY_LOG", log).envs(environment.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // A command that reads no input may have ended before it was given any.
         let _ = child.stdin.take().unwrap().write_all(input);

@@ -1,0 +1,6 @@
+//! Whole stories with real `comity` processes.
+
+mod crash;
+mod demo;
+mod offline;
+mod trial;
