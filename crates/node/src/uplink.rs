@@ -1,14 +1,19 @@
 //! A standing link to a relay: dialed again, with growing pauses, for as long as it is wanted.
 
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use comity_engine::Peer;
-use comity_net::{Backoff, DialOptions, Url, dial};
+use comity_net::{Backoff, DialOptions, Goodbye, Url, code, dial};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::link;
 use crate::{Node, identity};
+
+/// How long the peer may take to answer a goodbye.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a link must have lasted to count as good: only then do the pauses begin small again.
 const GOOD_AFTER: Duration = Duration::from_secs(2);
@@ -93,9 +98,25 @@ impl Node {
         let (stop, stopped) = oneshot::channel();
         let node = self.clone();
         let task = tokio::spawn(async move {
+            let farewell = Farewell::default();
+            let mut state = sender.subscribe();
+            let mut kept = pin!(keep(&node, &url, &options, &sender, &farewell));
             tokio::select! {
-                () = keep(&node, &url, &options, &sender) => {}
-                _ = stopped => {}
+                () = &mut kept => {}
+                // A dropped handle hangs up without a word; a stopped one says goodbye.
+                Ok(()) = stopped => {
+                    if farewell.say() {
+                        let ended = async {
+                            tokio::select! {
+                                () = kept => {}
+                                // The sender lives until after this.
+                                _ = state.wait_for(|state| !state.is_online()) => {}
+                            }
+                        };
+                        // A peer that does not answer is left all the same.
+                        let _ = tokio::time::timeout(GOODBYE_PATIENCE, ended).await;
+                    }
+                }
             }
             sender.send_replace(UplinkState::Stopped);
         });
@@ -103,13 +124,33 @@ impl Node {
     }
 }
 
-async fn keep(node: &Node, url: &Url, options: &DialOptions, state: &watch::Sender<UplinkState>) {
+/// How to say goodbye on the open connection, if there is one.
+#[derive(Default)]
+struct Farewell(Mutex<Option<oneshot::Sender<Goodbye>>>);
+
+impl Farewell {
+    /// Prepares for a new connection.
+    fn arm(&self) -> oneshot::Receiver<Goodbye> {
+        let (sender, receiver) = oneshot::channel();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
+    }
+
+    /// Says goodbye; false when there is no connection.
+    fn say(&self) -> bool {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        sender.is_some_and(|sender| sender.send(Goodbye::new(code::NORMAL, "goodbye")).is_ok())
+    }
+}
+
+async fn keep(node: &Node, url: &Url, options: &DialOptions, state: &watch::Sender<UplinkState>, farewell: &Farewell) {
     let mut backoff = Backoff::default();
     loop {
         state.send_replace(UplinkState::Connecting);
         let (reason, retry_after) = match dial(url, options).await {
             Err(error) => (error.to_string(), None),
             Ok(connection) => {
+                let connection = connection.with_goodbye(farewell.arm());
                 let mut up_since = None;
                 let end = link::run(&node.inner, connection, true, |info| {
                     up_since = Some(tokio::time::Instant::now());

@@ -209,7 +209,11 @@ impl fmt::Display for Shown<'_, Input> {
                 Ok(Some(loaded)) => {
                     let snapshot = loaded.snapshot.as_ref().map_or(0, bytes::Bytes::len);
                     let (changes, sessions) = (loaded.changes.len(), loaded.sessions.len());
-                    write!(f, "loaded {} snapshot {snapshot} B, {changes} changes, {sessions} sessions", short(document))
+                    write!(
+                        f,
+                        "loaded {} snapshot {snapshot} B, {changes} changes, {sessions} sessions",
+                        short(document)
+                    )
                 }
                 Ok(None) => write!(f, "loaded {} nothing", short(document)),
                 Err(failure) => write!(f, "loaded {} {failure}", short(document)),

@@ -116,10 +116,7 @@ impl Host {
 
     pub fn instant(&self, now_us: u64) -> Instant {
         let wall_ms = EPOCH_MS + i64::try_from(now_us / 1_000).expect("a short run") + self.clock_skew_ms;
-        Instant {
-            monotonic: Duration::from_micros(now_us - self.started_us),
-            wall: Timestamp::from_unix_ms(wall_ms),
-        }
+        Instant { monotonic: Duration::from_micros(now_us - self.started_us), wall: Timestamp::from_unix_ms(wall_ms) }
     }
 
     pub fn next_link(&mut self) -> LinkId {

@@ -20,9 +20,8 @@ impl World<'_> {
         if self.hosts[device].cut || self.hosts[RELAY].engine.is_none() {
             return self.dial_later(device);
         }
-        let is_old = |connection: &&Connection| {
-            connection.ends[DEVICE].node == device && connection.ends[ACCEPTED].is_up()
-        };
+        let is_old =
+            |connection: &&Connection| connection.ends[DEVICE].node == device && connection.ends[ACCEPTED].is_up();
         if self.connections.values().any(|connection| is_old(&connection)) {
             self.see(Seen::HalfOpen);
         }

@@ -148,7 +148,8 @@ impl World<'_> {
 
     fn judge_copy(&mut self, node: usize, document: DocumentId) {
         let name = self.name(node);
-        let (Some(copy), Some(relay)) = (self.copies.get(&(node, document)), self.copies.get(&(RELAY, document))) else {
+        let (Some(copy), Some(relay)) = (self.copies.get(&(node, document)), self.copies.get(&(RELAY, document)))
+        else {
             let detail = "nobody said whether it can be read".to_owned();
             return self.violate(Violation::Unreadable { node: name, document, detail });
         };
@@ -211,7 +212,8 @@ impl World<'_> {
             }
         }
         let unsaved = |edit: &&crate::world::EditRecord| !edit.saved && self.hosts[edit.device].run != edit.run;
-        let crashed: Vec<_> = self.edits.values().filter(unsaved).filter_map(|edit| Some((edit.document, edit.change?))).collect();
+        let crashed: Vec<_> =
+            self.edits.values().filter(unsaved).filter_map(|edit| Some((edit.document, edit.change?))).collect();
         for (document, change) in crashed {
             let is_back = self.hosts[RELAY].disk.durable(&document).is_ok_and(|content| content.contains(&change));
             self.see(if is_back { Seen::DeviceGotBack } else { Seen::DeviceLostEdit });

@@ -126,6 +126,14 @@ pub enum Violation {
         /// Messages since.
         messages: u64,
     },
+    /// More was said than there was to say.
+    #[error("{messages} messages were sent before all was quiet; {limit} are enough for what there was to say")]
+    TooMuchTalk {
+        /// How many.
+        messages: u64,
+        /// How many there may be.
+        limit: u64,
+    },
     /// The same seed gave another trace.
     #[error("a second run of the same seed went another way: trace {first:016x}, then {second:016x}")]
     NotDeterministic {

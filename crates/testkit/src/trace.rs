@@ -21,7 +21,8 @@ impl Trace {
 
     /// Writes a line.
     pub fn note(&mut self, now_us: u64, who: &str, what: fmt::Arguments<'_>) {
-        let mut line = if self.tail.len() >= TAIL_MAX { self.tail.pop_front().unwrap_or_default() } else { String::new() };
+        let mut line =
+            if self.tail.len() >= TAIL_MAX { self.tail.pop_front().unwrap_or_default() } else { String::new() };
         line.clear();
         // Writing to a string cannot fail.
         let _ = fmt::write(&mut line, format_args!("{:>12.6} {who:<8} {what}", seconds(now_us)));

@@ -21,7 +21,14 @@ use crate::{Coverage, Failure, Plan, Report, Sabotage, Violation};
 const HAPPENINGS_MAX: u64 = 400_000;
 
 /// Virtual time from the healing to the quiet.
-pub(crate) const QUIET_MAX_US: u64 = 120_000_000;
+const QUIET_MAX_US: u64 = 60_000_000;
+
+/// Messages from the healing to the quiet, for each document that a device wants: several times what was ever seen.
+const MESSAGES_MAX: u64 = 12;
+
+/// Messages for each document that a device wants, when all links are cut and come back and nobody has news: each side
+/// says what it has, and the device may confirm.
+const GREETINGS_MAX: u64 = 3;
 
 const TICK_US: u64 = 1_000_000;
 
@@ -32,22 +39,56 @@ pub(crate) enum Happening {
     /// Everything is mended.
     Heal,
     /// Of an engine.
-    Tick { node: usize, run: u32 },
-    Settle { node: usize, run: u32 },
+    Tick {
+        node: usize,
+        run: u32,
+    },
+    Settle {
+        node: usize,
+        run: u32,
+    },
     /// Of a disk.
-    Flushed { node: usize, run: u32 },
-    Loaded { node: usize, run: u32, document: DocumentId },
+    Flushed {
+        node: usize,
+        run: u32,
+    },
+    Loaded {
+        node: usize,
+        run: u32,
+        document: DocumentId,
+    },
     /// An answer of a disk that is dishonest.
-    Stored { node: usize, run: u32, ticket: comity_engine::Ticket },
+    Stored {
+        node: usize,
+        run: u32,
+        ticket: comity_engine::Ticket,
+    },
     /// Of a connection.
-    Dial { device: usize, run: u32 },
-    Written { connection: u64, end: usize },
-    Arrive { connection: u64, end: usize, frame: Frame },
+    Dial {
+        device: usize,
+        run: u32,
+    },
+    Written {
+        connection: u64,
+        end: usize,
+    },
+    Arrive {
+        connection: u64,
+        end: usize,
+        frame: Frame,
+    },
     /// An end notices that the connection is gone.
-    Hangup { connection: u64, end: usize },
+    Hangup {
+        connection: u64,
+        end: usize,
+    },
     /// Of a node.
-    Start { node: usize },
-    Rejoin { device: usize },
+    Start {
+        node: usize,
+    },
+    Rejoin {
+        device: usize,
+    },
 }
 
 /// What became of an edit.
@@ -136,15 +177,15 @@ impl<'a> World<'a> {
     pub fn run(mut self) -> Result<Report, Failure> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.live()));
         let outcome = match outcome {
-            Ok(quiet_after_us) => self.violation.take().map_or(Ok(quiet_after_us), Err),
+            Ok(rest) => self.violation.take().map_or(Ok(rest), Err),
             Err(panic) => Err(Violation::Panicked { message: panic_message(panic.as_ref()) }),
         };
         match outcome {
-            Ok(quiet_after_us) => Ok(Report {
+            Ok((quiet_after_us, messages_after_healing)) => Ok(Report {
                 trace_digest: self.trace.digest(),
                 inputs: self.inputs,
                 messages: self.messages,
-                messages_after_healing: self.messages - self.messages_before_healing,
+                messages_after_healing,
                 quiet_after_us,
                 coverage: self.coverage,
             }),
@@ -159,8 +200,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Gives how long it took to become quiet after the healing.
-    fn live(&mut self) -> u64 {
+    /// Gives how long it took to become quiet after the healing, and how many messages.
+    fn live(&mut self) -> (u64, u64) {
         for (index, step) in self.plan.steps.iter().enumerate() {
             self.at(step.at_us, Happening::Step(index));
         }
@@ -171,14 +212,30 @@ impl<'a> World<'a> {
         }
         self.until_quiet();
         let quiet_after_us = self.now_us.saturating_sub(self.healed_us.unwrap_or(0));
-        if self.violation.is_none() {
-            self.read_everything();
-            self.until_quiet();
+        let messages = self.messages - self.messages_before_healing;
+        self.check_talk(messages, MESSAGES_MAX);
+        self.read_everything();
+        self.until_quiet();
+        self.judge();
+        self.greet_again();
+        (quiet_after_us, messages)
+    }
+
+    /// Cuts all links while nobody has news, and counts what is said when they are back.
+    fn greet_again(&mut self) {
+        let before = self.messages;
+        self.healed_us = Some(self.now_us);
+        self.cut_all(RELAY);
+        self.until_quiet();
+        self.check_talk(self.messages - before, GREETINGS_MAX);
+    }
+
+    fn check_talk(&mut self, messages: u64, each: u64) {
+        let wanted: usize = self.hosts.iter().map(|host| host.wants.len()).sum();
+        let limit = each * wanted as u64;
+        if messages > limit {
+            self.violate(Violation::TooMuchTalk { messages, limit });
         }
-        if self.violation.is_none() {
-            self.judge();
-        }
-        quiet_after_us
     }
 
     fn until_quiet(&mut self) {

@@ -1,5 +1,7 @@
 //! The real binary, run as a person runs it: what it prints, and its exit codes.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
 mod config;
 mod documents;
 mod exit_codes;

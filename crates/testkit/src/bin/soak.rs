@@ -115,8 +115,14 @@ fn report(failure: &Failure, options: &Options) {
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, UsageError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut options =
-        Options { profiles: Profile::ALL.to_vec(), seeds: 1..=100, operations: 60, threads, shrinks: false, traces: false };
+    let mut options = Options {
+        profiles: Profile::ALL.to_vec(),
+        seeds: 1..=100,
+        operations: 60,
+        threads,
+        shrinks: false,
+        traces: false,
+    };
     while let Some(option) = arguments.next() {
         match option.as_str() {
             "--shrink" => options.shrinks = true,
@@ -131,9 +137,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, UsageEr
 }
 
 fn set(options: &mut Options, option: &str, value: &str) -> Result<(), UsageError> {
-    let number = |text: &str| {
-        text.parse::<u64>().map_err(|reason| UsageError::Number { option: option.to_owned(), reason })
-    };
+    let number =
+        |text: &str| text.parse::<u64>().map_err(|reason| UsageError::Number { option: option.to_owned(), reason });
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     match option {
         "--profile" => options.profiles = vec![value.parse()?],
