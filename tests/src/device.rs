@@ -7,7 +7,7 @@ use comity_net::Url;
 use comity_node::{DialOptions, Document, Node, NodeConfig, SyncState, Uplink, View};
 use tempfile::TempDir;
 
-use crate::within;
+use crate::{PATIENCE, within};
 
 /// A device: a node on a folder of its own, online or not.
 pub struct Device {
@@ -60,7 +60,7 @@ impl Device {
     /// Gives a document, by the text of its id, and waits until something of it is here.
     pub async fn fetch(&self, document: &str) -> Document {
         let document = self.document(document);
-        let came = document.available(crate::PATIENCE).await.expect("the document loads");
+        let came = document.available(PATIENCE).await.expect("the document loads");
         assert!(came, "{} did not come to the device in time", document.id());
         document
     }
@@ -73,7 +73,15 @@ impl Device {
 
     /// Waits until the device and the relay have the same.
     pub async fn synced(&self) {
-        within("the device is synced", self.node.synced()).await.expect("the store reads");
+        if let Ok(synced) = tokio::time::timeout(PATIENCE, self.node.synced()).await {
+            return synced.expect("the store reads");
+        }
+        let state = self.node.sync_state().await.expect("the store reads");
+        let mut standings = Vec::new();
+        for id in self.node.wanted() {
+            standings.push((id, self.node.document(id).standing().await.expect("the document loads")));
+        }
+        panic!("the device is {state} after {} s: {standings:#?}", PATIENCE.as_secs());
     }
 
     /// Gives how many changes are pending.

@@ -41,9 +41,10 @@ fn split(text: &str) -> (&str, &str) {
 /// Writes a duration so that [`duration`] reads it back.
 pub fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
-    if ms % 1_000 == 0 && duration.subsec_nanos() % 1_000_000 == 0 {
+    let is_whole_ms = duration.subsec_nanos().is_multiple_of(1_000_000);
+    if ms.is_multiple_of(1_000) && is_whole_ms {
         format!("{}s", ms / 1_000)
-    } else if duration.subsec_nanos() % 1_000_000 == 0 {
+    } else if is_whole_ms {
         format!("{ms}ms")
     } else {
         format!("{}s", duration.as_secs_f64())
@@ -53,7 +54,7 @@ pub fn show_duration(duration: Duration) -> String {
 /// Writes a number of bytes so that [`amount`] reads it back.
 pub fn show_bytes(bytes: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
-        if bytes >= unit && bytes % unit == 0 {
+        if bytes >= unit && bytes.is_multiple_of(unit) {
             return format!("{} {name}", bytes / unit);
         }
     }

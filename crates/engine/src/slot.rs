@@ -44,6 +44,8 @@ pub(crate) struct PeerDocument {
     /// Nothing is said to this peer before the append of this number is durable: the peer may have a change that is in
     /// it, and would take our heads for a receipt.
     pub hold_until: u64,
+    /// It has sent changes and was told nothing since: it waits for our heads as a receipt.
+    pub awaits_receipt: bool,
     /// It has spoken of changes that were not here.
     pub is_ahead: bool,
     /// The heads for which it was last told that both are in step.

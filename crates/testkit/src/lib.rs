@@ -67,7 +67,7 @@ pub fn run_twice(profile: Profile, seed: u64, operations: usize) -> Result<Repor
     if first == second {
         return Ok(report);
     }
-    let violation = Violation::NotDeterministic { first, second };
+    let violation = Box::new(Violation::NotDeterministic { first, second });
     Err(Failure { profile, seed, operations, violation, at_us: 0, trace: Vec::new() })
 }
 

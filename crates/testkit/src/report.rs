@@ -163,7 +163,7 @@ pub struct Failure {
     /// How many operations the plan was drawn with.
     pub operations: usize,
     /// What is wrong.
-    pub violation: Violation,
+    pub violation: Box<Violation>,
     /// When, in virtual microseconds.
     pub at_us: u64,
     /// The last things that happened; printing the failure shows the end of it.

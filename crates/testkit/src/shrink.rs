@@ -29,5 +29,5 @@ pub fn shrink(plan: &Plan, sabotage: Option<Sabotage>) -> Option<(Plan, Failure)
 
 /// Whether two failures break the same promise.
 fn is_alike(one: &Failure, other: &Failure) -> bool {
-    std::mem::discriminant(&one.violation) == std::mem::discriminant(&other.violation)
+    std::mem::discriminant(&*one.violation) == std::mem::discriminant(&*other.violation)
 }

@@ -193,7 +193,7 @@ impl<'a> World<'a> {
                 profile: self.plan.profile,
                 seed: self.plan.seed,
                 operations: self.plan.operations,
-                violation,
+                violation: Box::new(violation),
                 at_us: self.now_us,
                 trace: self.trace.tail(),
             }),

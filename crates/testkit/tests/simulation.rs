@@ -124,7 +124,7 @@ fn device_crash() {
 fn seeds_until_caught(sabotage: Sabotage, profile: Profile) -> Option<(u64, Violation)> {
     (1..=SABOTAGE_SEEDS).find_map(|seed| {
         let failure = carry_out(&Plan::draw(profile, seed, OPERATIONS), Some(sabotage)).err()?;
-        Some((seed, failure.violation))
+        Some((seed, *failure.violation))
     })
 }
 

@@ -13,6 +13,6 @@ async fn the_demo_tells_its_story_in_less_than_half_a_minute() {
     assert!(started.elapsed() < Duration::from_secs(30), "it took {:?}", started.elapsed());
     let outcome: Json = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(outcome["modules"], json!(242), "{outcome}");
-    assert_eq!(outcome["equal_heads"], json!(true), "{outcome}");
+    assert_eq!(outcome["equal_contents"], json!(true), "{outcome}");
     assert_eq!(outcome["disagreements"], json!(1), "{outcome}");
 }

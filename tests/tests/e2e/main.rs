@@ -1,5 +1,7 @@
 //! Whole stories with real `comity` processes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod crash;
 mod demo;
 mod offline;

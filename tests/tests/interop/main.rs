@@ -2,10 +2,13 @@
 //!
 //! `cargo xtask interop` installs the npm packages and runs this; without them every test here fails and says so.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod concurrent;
 mod documents;
 mod ephemeral;
 mod large;
 mod persisted;
 mod restart;
+mod scratch;
 mod unavailable;

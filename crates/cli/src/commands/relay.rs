@@ -108,10 +108,13 @@ impl Relay {
                 session.output.json_line("relay", content)?;
             } else {
                 session.output.line(format_args!("relay at {url}"))?;
-                session.output.note(format_args!("data in {}; Ctrl-C stops it", session.config.data.display()));
+                // Whoever reads a JSON log wants nothing else among it.
+                if settings.log == LogFormat::Human {
+                    session.output.note(format_args!("data in {}; Ctrl-C stops it", session.config.data.display()));
+                }
             }
             interrupt().await;
-            session.output.note("stopping: clients are told when to come back");
+            tracing::debug!("asked to stop");
             relay.shutdown().await?;
             Ok(())
         })

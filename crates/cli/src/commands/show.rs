@@ -65,7 +65,7 @@ impl Show {
 
     async fn whole(&self, session: &Session, document: &Document, who: &Who) -> CommandResult {
         let id = document.id();
-        let seen = document.read(|view| Seen::of(view)).await?;
+        let seen = document.read(Seen::of).await?;
         let out = session.output;
         let is_shown = |entry: &Entry| self.deleted || !entry.deleted;
         if out.json {

@@ -83,10 +83,12 @@ impl Sync {
             std::fs::metadata(file).map_err(|error| CommandError::file("read", file, error))?;
         }
         session.run_until(Need::Sync, |node| async move {
+            // Before there is a link: what a relay has that was just linked to is not known at once.
+            let before = pending(&node.sync_state().await?);
             let uplinks = connect(&node, session, &urls, self.trust.as_deref());
             let done = if self.once {
                 tokio::select! {
-                    done = self.once(session, &node, &uplinks) => done,
+                    done = self.once(session, &node, &uplinks, before) => done,
                     () = interrupt() => Err(CommandError::new(Kind::Interrupted, "interrupted")
                         .hint("what arrived is kept; the next sync goes on from here")),
                 }
@@ -105,8 +107,7 @@ impl Sync {
         })
     }
 
-    async fn once(&self, session: &Session, node: &Node, uplinks: &[Uplink]) -> CommandResult {
-        let before = pending(&node.sync_state().await?);
+    async fn once(&self, session: &Session, node: &Node, uplinks: &[Uplink], before: usize) -> CommandResult {
         let all = async {
             for uplink in uplinks {
                 uplink.online().await;

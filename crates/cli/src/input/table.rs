@@ -152,12 +152,14 @@ fn text(line: u64, cells: Vec<Vec<u8>>) -> Result<Row, BadRow> {
 mod tests {
     use super::*;
 
-    fn rows(text: &str, format: Format) -> Vec<Result<(u64, Vec<String>), (u64, String)>> {
+    type Read = Result<(u64, Vec<String>), (u64, String)>;
+
+    fn rows(text: &str, format: Format) -> Vec<Read> {
         let rows = Rows::new(text.as_bytes(), format);
         rows.map(|row| row.map(|row| (row.line, row.cells)).map_err(|bad| (bad.line, bad.reason))).collect()
     }
 
-    fn good(line: u64, cells: &[&str]) -> Result<(u64, Vec<String>), (u64, String)> {
+    fn good(line: u64, cells: &[&str]) -> Read {
         Ok((line, cells.iter().map(|cell| (*cell).to_owned()).collect()))
     }
 

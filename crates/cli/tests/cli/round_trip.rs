@@ -20,7 +20,7 @@ fn quoted(text: &str) -> String {
 
 proptest! {
     #![proptest_config(Config {
-        cases: 24,
+        cases: 16,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/cli/regressions.txt"))),
         ..Config::default()
     })]

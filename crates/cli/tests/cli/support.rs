@@ -129,7 +129,9 @@ pub fn check(name: &str, text: &str) {
         (r"\b[0-9a-f]{48}\b", "[actor]"),
         (r"\b\d{4}-\d\d-\d\dT[0-9:.]+Z", "[time]"),
         (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b", "[moment]"),
-        (r"\b[1-9A-HJ-NP-Za-km-z]{26,28}\b", "[document]"),
+        (r"\b[1-9A-HJ-NP-Za-km-z]{24,28}\b", "[document]"),
+        // Ids are 27 or 28 letters, and the column is as wide.
+        (r"(?m)^id {20,}", "id  "),
         (r"(?m)^[1-9A-HJ-NP-Za-km-z]{6,8}(  (audit|harvest|sale)  )", "[doc]$1"),
         (r"\b[0-9a-f]{8}\b", "[short]"),
         (r"process \d+", "process [pid]"),

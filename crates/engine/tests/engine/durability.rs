@@ -3,7 +3,7 @@
 use comity_engine::{Event, Input};
 use comity_model::LinkId;
 
-use crate::support::{Node, document, exchange, link, set};
+use crate::support::{Node, document, exchange, link, set, unlink};
 
 #[test]
 fn an_edit_is_saved_when_the_store_says_so_and_not_before() {
@@ -37,6 +37,35 @@ fn the_relay_passes_an_edit_on_at_once_but_answers_its_writer_only_from_disk() {
     relay.store_all();
     exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
     assert_eq!(behind(&tablet), 0);
+}
+
+#[test]
+fn a_writer_hears_that_its_edit_is_safe_even_when_messages_cross() {
+    let (mut relay, mut tablet, mut desktop) = (Node::new("relay"), Node::new("tablet"), Node::new("desktop"));
+    link(&mut tablet, &mut relay, 1);
+    link(&mut desktop, &mut relay, 2);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    desktop.handle(Input::Want { document: document(1) });
+    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+
+    // The desktop's edit is on its way to the tablet while the tablet's is on its way to the relay.
+    desktop.edit(1, &[set("M052/status", "ok")]);
+    desktop.settle();
+    while let Some((link, message)) = desktop.sent.pop_front() {
+        relay.receive(link, message);
+    }
+    relay.settle();
+    tablet.edit(1, &[set("M051/status", "ok")]);
+    tablet.settle();
+    while let Some((link, message)) = relay.sent.pop_front() {
+        let receiver = if link == LinkId(1) { &mut tablet } else { &mut desktop };
+        receiver.receive(link, message);
+    }
+    tablet.settle();
+    // Both messages of the tablet arrive before the relay answers either.
+    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    let peers = tablet.engine.standing(&document(1)).unwrap().peers;
+    assert_eq!(peers[0].behind, 0, "the tablet was never told");
 }
 
 #[test]
@@ -89,4 +118,71 @@ fn a_reader_that_waits_for_a_load_gets_its_answer_after_it() {
     assert!(!fetched(&again));
     again.load_all();
     assert!(fetched(&again));
+}
+
+#[test]
+fn a_new_link_does_not_make_the_relay_confirm_what_is_not_on_its_disk() {
+    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
+    link(&mut tablet, &mut relay, 1);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+
+    relay.stores = false;
+    tablet.edit(1, &[set("M051/status", "ok")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    unlink(&mut tablet, &mut relay, 1);
+    link(&mut tablet, &mut relay, 2);
+    exchange(&mut relay, &mut [(2, &mut tablet)]);
+    let behind = |node: &Node| node.engine.standing(&document(1)).unwrap().peers[0].behind;
+    assert_eq!(behind(&tablet), 1, "the change is in the relay's memory only");
+
+    relay.store_all();
+    exchange(&mut relay, &mut [(2, &mut tablet)]);
+    assert_eq!(behind(&tablet), 0);
+}
+
+#[test]
+fn what_another_device_gives_back_to_the_relay_is_confirmed_to_its_writer_only_from_disk() {
+    let (mut relay, mut tablet, mut desktop) = (Node::new("relay"), Node::new("tablet"), Node::new("desktop"));
+    link(&mut tablet, &mut relay, 1);
+    link(&mut desktop, &mut relay, 2);
+    desktop.handle(Input::Want { document: document(1) });
+    relay.stores = false;
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    assert_eq!(desktop.heads(1), tablet.heads(1));
+
+    // The relay crashes before it has written anything. The tablet says what it has; the relay's question is on its way.
+    relay = Node::new("relay");
+    relay.stores = false;
+    for node in [&mut tablet, &mut desktop] {
+        node.handle(Input::LinkDown { link: LinkId(1) });
+        node.handle(Input::LinkDown { link: LinkId(2) });
+        node.sent.clear();
+    }
+    link(&mut tablet, &mut relay, 3);
+    carry(&mut tablet, &mut relay, 3);
+    relay.settle();
+    relay.sent.clear();
+
+    // Meanwhile the desktop gives back the tablet's change.
+    link(&mut desktop, &mut relay, 4);
+    carry(&mut desktop, &mut relay, 4);
+    carry(&mut relay, &mut desktop, 4);
+    carry(&mut desktop, &mut relay, 4);
+    assert_eq!(relay.heads(1), tablet.heads(1));
+    relay.settle();
+    let to_tablet = |relay: &Node| relay.sent.iter().filter(|(link, _)| *link == LinkId(3)).count();
+    assert_eq!(to_tablet(&relay), 0, "the tablet would take it for a receipt");
+    relay.store_all();
+    relay.settle();
+    assert_eq!(to_tablet(&relay), 1);
+}
+
+/// Carries what one node has to say to the other, once.
+fn carry(from: &mut Node, to: &mut Node, number: u64) {
+    from.settle();
+    for (_, message) in from.sent.drain(..).filter(|(link, _)| *link == LinkId(number)) {
+        to.receive(LinkId(number), message);
+    }
 }

@@ -1,8 +1,10 @@
 //! Documents find their way.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use comity_engine::{Answer, Event, Input};
-use comity_model::LinkId;
+use comity_model::{Limits, LinkId};
 use comity_wire::Message;
 
 use crate::support::{Node, document, exchange, link, set, unlink};
@@ -145,4 +147,29 @@ fn readers_in_step_share_the_bytes_of_one_message() {
         relay.sent.iter().filter(|(link, _)| *link != LinkId(1)).filter_map(|(_, message)| message.data()).collect();
     assert_eq!(payloads.len(), 10);
     assert!(payloads.iter().all(|data| data.as_ptr() == payloads[0].as_ptr()), "made once, shared by all");
+}
+
+#[test]
+fn changes_that_waited_for_others_and_were_evicted_are_asked_for_again() {
+    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
+    link(&mut tablet, &mut relay, 1);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+
+    // A change reaches the relay before the one it depends on, as a false positive of a Bloom filter makes it.
+    tablet.edit(1, &[set("M050/status", "ok")]);
+    tablet.settle();
+    tablet.sent.clear();
+    tablet.edit(1, &[set("M050/comment", "looked again")]);
+    tablet.settle();
+    while let Some((link, message)) = tablet.sent.pop_front() {
+        relay.receive(link, message);
+    }
+    assert!(relay.engine.document(&document(1)).unwrap().orphan_bytes() > 0);
+    relay.settle();
+    relay.wait(Limits::default().idle_after + Duration::from_secs(1));
+    assert_eq!(relay.engine.load().in_memory, 0);
+
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    assert_eq!(relay.heads(1), tablet.heads(1));
 }
