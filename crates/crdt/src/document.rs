@@ -105,6 +105,16 @@ impl Document {
         self.orphans.values().map(Bytes::len).sum()
     }
 
+    /// Counts the changes that people and applications wrote: all but the constant genesis.
+    pub fn written_count(&self) -> usize {
+        self.change_count() - usize::from(self.is_comity())
+    }
+
+    /// Counts the written changes that somebody with these heads lacks. The cost follows what is counted.
+    pub fn written_since(&self, heads: &Heads) -> usize {
+        self.changes_since(heads).iter().filter(|(hash, _)| *hash != genesis::HASH).count()
+    }
+
     /// Lists the changes that somebody with these heads lacks, each after what it depends on, with their actors.
     /// Heads that are not part of the document count for nothing. The cost follows what is listed.
     pub fn changes_since(&self, heads: &Heads) -> Vec<(ChangeHash, ActorId)> {

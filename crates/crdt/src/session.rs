@@ -56,13 +56,6 @@ impl SyncSession {
         self.state.last_sent_heads.clear();
     }
 
-    /// Notes that the peer sent changes and waits for our word that we have them. Plain Automerge leaves this word out
-    /// when messages cross: each side then knows that the other *will* have everything, yet the sender of a change
-    /// never hears that it arrived. The next [`generate`](crate::Document::generate) says it.
-    pub fn owe_answer(&mut self) {
-        self.state.have_responded = false;
-    }
-
     /// Writes what is worth keeping for the next link to the same peer: the heads that both have.
     pub fn encode(&self) -> Bytes {
         self.state.encode().into()

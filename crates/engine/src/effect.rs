@@ -185,7 +185,7 @@ pub struct PeerStanding {
 pub struct Standing {
     /// Its heads here.
     pub heads: Heads,
-    /// All its changes here.
+    /// All changes here that somebody wrote (the constant genesis does not count).
     pub changes: usize,
     /// Changes here that are not on disk yet.
     pub unsaved: bool,

@@ -153,17 +153,22 @@ impl Engine {
     pub fn standing(&self, document: &DocumentId) -> Option<Standing> {
         let slot = self.slots.get(document)?;
         let content = slot.document()?;
-        let behind = |heads: &Heads| content.changes_since(heads).len();
+        let behind = |heads: &Heads| content.written_since(heads);
         let mut peers = Vec::new();
         for (link, peer) in &slot.peers {
-            let shared = peer.session.as_ref().map(SyncSession::shared_heads).unwrap_or_default();
+            let storage = self.links.get(link).and_then(|link| link.peer.storage.clone());
+            // Before the session is opened, what an earlier one kept still holds.
+            let kept = storage.as_ref().and_then(|storage| slot.kept.get(storage));
+            let shared = match (&peer.session, kept) {
+                (Some(session), _) => session.shared_heads(),
+                (None, kept) => open_session(content, kept).shared_heads(),
+            };
             let answer = match peer.session.as_ref().and_then(SyncSession::peer_heads) {
                 _ if peer.lacks => Answer::Unavailable,
                 None => Answer::None,
                 Some(heads) if heads == content.heads() => Answer::InStep,
                 Some(_) => Answer::Differs,
             };
-            let storage = self.links.get(link).and_then(|link| link.peer.storage.clone());
             peers.push(PeerStanding { link: Some(*link), storage, behind: behind(&shared), answer });
         }
         for (storage, bytes) in &slot.kept {
@@ -176,7 +181,7 @@ impl Engine {
         }
         Some(Standing {
             heads: content.heads().clone(),
-            changes: content.change_count(),
+            changes: content.written_count(),
             unsaved: !slot.is_saved(),
             peers,
         })

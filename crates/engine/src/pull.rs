@@ -94,7 +94,9 @@ impl Engine {
         }
         // `request` says that we have nothing and do not know whether the peer has it.
         let asks = content.is_empty() && !peer.has_spoken;
-        match content.generate(session) {
+        let data = content.generate(session);
+        peer.awaits_receipt &= data.is_none();
+        match data {
             Some(data) if asks => Pulled::Made(Message::Request { sender, target, document, data }),
             Some(data) => Pulled::Made(Message::Sync { sender, target, document, data }),
             None => Pulled::Nothing,

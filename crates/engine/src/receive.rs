@@ -105,7 +105,8 @@ impl Engine {
         // What it brings or names may be on its way to the disk, unless it only confirms what we sent: say nothing of it
         // before it is there.
         let heads = admitted.heads();
-        let confirms = !admitted.has_changes() && heads.as_slice().iter().all(|hash| session.has_sent(hash));
+        let has_changes = admitted.has_changes();
+        let confirms = !has_changes && heads.as_slice().iter().all(|hash| session.has_sent(hash));
         let before = content.heads().clone();
         let received = content.receive(session, admitted, &self.config.limits);
         let received = match received {
@@ -120,6 +121,10 @@ impl Engine {
         };
         let is_empty = content.is_empty();
         peer.is_ahead = !content.covers(&heads);
+        peer.awaits_receipt |= has_changes;
+        if peer.awaits_receipt && !has_changes {
+            session.owe_receipt();
+        }
         let in_step = session.peer_heads().is_some_and(|heads| heads == content.heads());
         let told = in_step && announce && peer.in_step_at.as_ref() != Some(content.heads());
         if told {

@@ -18,7 +18,7 @@ const RELAY_ROWS: &str = "relay/";
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SyncState {
-    /// A relay is there, and both have the same of every document.
+    /// A relay is there, and both have the same of every document, on disk here.
     Synced,
     /// A relay is there, and something is still to be sent or received.
     Syncing {
@@ -119,13 +119,14 @@ impl Standings {
     fn judge(&mut self, document: DocumentId) {
         let uplinks = &self.uplinks;
         let is_settled = self.standings.get(&document).is_some_and(|standing| {
-            standing.peers.iter().filter(|peer| peer.link.is_some_and(|link| uplinks.contains(&link))).any(|peer| {
-                match peer.answer {
-                    Answer::InStep => peer.behind == 0,
-                    Answer::Unavailable => standing.changes == 0,
-                    Answer::None | Answer::Differs => false,
-                }
-            })
+            !standing.unsaved
+                && standing.peers.iter().filter(|peer| peer.link.is_some_and(|link| uplinks.contains(&link))).any(
+                    |peer| match peer.answer {
+                        Answer::InStep => peer.behind == 0,
+                        Answer::Unavailable => standing.changes == 0,
+                        Answer::None | Answer::Differs => false,
+                    },
+                )
         });
         if is_settled {
             self.unsettled.remove(&document);

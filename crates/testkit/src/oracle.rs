@@ -128,8 +128,20 @@ impl World<'_> {
             content: trace::digest(shown.as_bytes()),
             missing: missing.map(|(token, _)| *token).collect(),
         };
+        let standing = engine.and_then(|engine| engine.standing(&document)).unwrap_or_default();
         self.note(node, format_args!("has {} at {}, {:016x}", document, copy.heads, copy.content));
+        self.check_synced(node, document, &standing);
         self.copies.insert((node, document), copy);
+    }
+
+    /// When all is quiet, every device knows that the relay has everything: its indicator says *synced*.
+    fn check_synced(&mut self, node: usize, document: DocumentId, standing: &Standing) {
+        let relay = self.hosts[RELAY].storage();
+        let with_relay = standing.peers.iter().filter(|peer| peer.storage.as_ref() == Some(relay));
+        let behind = with_relay.map(|peer| peer.behind).min();
+        if node != RELAY && !standing.heads.is_empty() && behind != Some(0) {
+            self.violate(Violation::NeverSynced { node: self.name(node), document, behind });
+        }
     }
 
     /// Compares everything with everything, now that all is quiet.

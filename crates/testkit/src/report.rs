@@ -72,6 +72,16 @@ pub enum Violation {
         /// The change.
         change: ChangeHash,
     },
+    /// All is quiet and every node has everything, but a device does not know it.
+    #[error("{node} thinks that the relay lacks changes of {document} (behind: {behind:?}), which it has")]
+    NeverSynced {
+        /// The device.
+        node: String,
+        /// The document.
+        document: DocumentId,
+        /// How many changes, as far as it knows.
+        behind: Option<usize>,
+    },
     /// An edit was neither saved nor lost in a crash.
     #[error("{node} made an edit of {document}, and never heard whether it was saved")]
     NeverSaved {

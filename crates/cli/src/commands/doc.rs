@@ -215,8 +215,7 @@ impl Describe {
                         "space": text("space"), "key": text("key"),
                         "entries": entries.len() - deleted, "deleted": deleted,
                         "disagreements": view.disagreements().len(),
-                        // The genesis change is the same in every document: nobody wrote it, and histories leave it out.
-                        "changes": view.standing().changes.saturating_sub(1),
+                        "changes": view.standing().changes,
                         "heads": view.heads().as_slice().iter().map(ToString::to_string).collect::<Vec<_>>(),
                     })
                 })
