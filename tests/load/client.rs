@@ -33,11 +33,8 @@ impl Client {
     pub async fn connect(url: &str, name: &str, id: DocumentId, started: Instant) -> Result<Self> {
         let mut connection = dial(&url.parse()?, &DialOptions::default()).await?;
         let peer = PeerId::new(name)?;
-        let join = Message::Join {
-            sender: peer.clone(),
-            versions: vec!["1".to_owned()],
-            metadata: PeerMetadata::default(),
-        };
+        let join =
+            Message::Join { sender: peer.clone(), versions: vec!["1".to_owned()], metadata: PeerMetadata::default() };
         connection.send(Frame::Message(join.encode())).await?;
         let limits = Limits::default();
         let relay = match Message::decode(&next(&mut connection).await?, &limits)? {
@@ -51,8 +48,7 @@ impl Client {
         let actor = ActorId::for_session(DeviceTag(tag), [1; 8]);
         let (document, session) = (Document::new(), SyncSession::new());
         let latencies_us = Vec::new();
-        let mut client =
-            Self { connection, peer, relay, id, document, session, actor, started, latencies_us, limits };
+        let mut client = Self { connection, peer, relay, id, document, session, actor, started, latencies_us, limits };
         client.say().await?;
         Ok(client)
     }

@@ -12,6 +12,7 @@
 //! 6. Does the same seed give the same trace?
 //! 7. Whenever a device said that the relay has everything: were the device's own changes on the relay's disk? What a
 //!    device learnt from the relay's fan-out is left out, because fan-out does not wait for the disk.
+//! 8. And the other way round: when all is quiet, does every device know that the relay has everything?
 //!
 //! ```
 //! use comity_testkit::{Profile, Seen, run};

@@ -72,8 +72,8 @@ pub enum Violation {
         /// The change.
         change: ChangeHash,
     },
-    /// All is quiet and every node has everything, but a device does not know it.
-    #[error("{node} thinks that the relay lacks changes of {document} (behind: {behind:?}), which it has")]
+    /// All is quiet, but a device does not know that the relay has everything.
+    #[error("all is quiet, and {node} does not know that the relay has all of {document} (behind: {behind:?})")]
     NeverSynced {
         /// The device.
         node: String,

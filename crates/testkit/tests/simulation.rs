@@ -156,8 +156,11 @@ fn every_planted_bug_is_caught() {
 
 #[test]
 fn a_failing_plan_shrinks_to_the_steps_that_matter() {
-    let plan = Plan::draw(Profile::Calm, 2, OPERATIONS);
-    let (small, failure) = shrink(&plan, Some(Sabotage::LoadWithoutLast)).expect("the planted bug shows itself");
-    assert!(small.steps.len() * 4 < plan.steps.len(), "{} of {} steps are left", small.steps.len(), plan.steps.len());
-    assert!(failure.to_string().ends_with("cargo xtask soak --profile calm --seed 2 --operations 60"), "{failure}");
+    let plan = Plan::draw(Profile::RelayRestart, 1, OPERATIONS);
+    let (small, failure) = shrink(&plan, Some(Sabotage::StoredBeforeDurable)).expect("the planted bug shows itself");
+    assert!(small.steps.len() <= 5, "{} of {} steps are left", small.steps.len(), plan.steps.len());
+    assert!(
+        failure.to_string().ends_with("cargo xtask soak --profile relay-restart --seed 1 --operations 60"),
+        "{failure}"
+    );
 }

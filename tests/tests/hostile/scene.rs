@@ -65,6 +65,7 @@ impl Scene {
     pub fn memory_stayed(&self) {
         let now = memory::of_process(self.relay.pid());
         let grown = now.peak_bytes.saturating_sub(self.before.resident_bytes);
+        println!("the relay grew by {} KiB at most", grown >> 10);
         assert!(grown <= GROWTH_BYTES_MAX, "the relay grew by {} MiB: {now:?}, before {:?}", grown >> 20, self.before);
     }
 

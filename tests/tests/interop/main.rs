@@ -10,5 +10,4 @@ mod ephemeral;
 mod large;
 mod persisted;
 mod restart;
-mod scratch;
 mod unavailable;
