@@ -48,7 +48,14 @@ impl Engine {
         let edited = content.edit(&self.config.actor, act, edit.base.as_ref(), &edit.writes, &self.config.limits);
         let edited = match edited {
             Ok(edited) => edited,
-            Err(error) => return self.refuse_edit(&edit, RefusedEdit::Edit(Arc::new(error))),
+            Err(error) => {
+                let is_broken = content.is_broken();
+                self.refuse_edit(&edit, RefusedEdit::Edit(Arc::new(error)));
+                if is_broken {
+                    self.reload(document);
+                }
+                return;
+            }
         };
         self.notify(Event::Edited { token: edit.token, document, result: Ok(edited.hash) });
         if edited.chunks.is_empty() {

@@ -99,7 +99,12 @@ impl Engine {
         match data {
             Some(data) if asks => Pulled::Made(Message::Request { sender, target, document, data }),
             Some(data) => Pulled::Made(Message::Sync { sender, target, document, data }),
-            None => Pulled::Nothing,
+            None => {
+                if content.is_broken() {
+                    self.reload(document);
+                }
+                Pulled::Nothing
+            }
         }
     }
 

@@ -112,11 +112,12 @@ impl Engine {
         let received = match received {
             Ok(received) => received,
             Err(error) => {
-                // The document in memory can no longer be trusted; the one in the store can.
-                peer.session = None;
-                slot.reload = true;
+                let is_broken = content.is_broken();
                 self.refuse(link, document, error.to_string(), bytes);
-                return self.reload_if_saved(document);
+                if is_broken {
+                    self.reload(document);
+                }
+                return;
             }
         };
         let is_empty = content.is_empty();

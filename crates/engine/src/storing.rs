@@ -202,6 +202,14 @@ impl Engine {
         }
     }
 
+    /// Throws away a document that broke in memory: the one in the store can be trusted.
+    pub(crate) fn reload(&mut self, document: DocumentId) {
+        if let Some(slot) = self.slots.get_mut(&document) {
+            slot.reload = true;
+            self.reload_if_saved(document);
+        }
+    }
+
     /// Reads a broken document again, once everything that was asked of it is on disk.
     pub(crate) fn reload_if_saved(&mut self, document: DocumentId) {
         let Some(slot) = self.slots.get_mut(&document) else { return };

@@ -6,6 +6,7 @@
 mod interop;
 mod metadata;
 mod npm;
+mod soak;
 mod steps;
 mod test;
 mod tidy;
@@ -17,6 +18,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "test", about: "everything that must pass before a change lands [--fast]", run: test::run },
     Command { name: "tidy", about: "the rules of the house: layers, owners, forbidden words, lengths", run: tidy::run },
     Command { name: "interop", about: "only the tests with the official npm packages", run: interop::run },
+    Command { name: "soak", about: "the simulator [--profile P] [--seeds A..B] [--seed N] [--shrink]", run: soak::run },
 ];
 
 /// A row of [`COMMANDS`].
