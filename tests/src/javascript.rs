@@ -218,9 +218,11 @@ impl Js {
         answer["state"].as_str().expect("`find` gives a state").to_owned()
     }
 
-    /// Looks for a document that must be there.
+    /// Looks for a document and waits until it is there: whoever makes it may be on the way to the relay still.
     pub async fn must_find(&self, document: &str) {
-        assert_eq!(self.find(document).await, "ready", "{} looks for {document}", self.name);
+        if self.find(document).await != "ready" {
+            self.ask("wait", json!({ "document_id": document, "state": "ready" })).await;
+        }
     }
 
     /// Sets one value of a document; plain strings become `ImmutableString`, as Comity's fields need them.

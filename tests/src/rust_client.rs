@@ -45,13 +45,8 @@ impl Samod {
         found.map(|handle| SamodDocument { handle })
     }
 
-    /// Looks for a document that must be there.
+    /// Looks for a document and waits until it is there: whoever makes it may be on the way to the relay still.
     pub async fn must_find(&self, document: &str) -> SamodDocument {
-        self.find(document).await.unwrap_or_else(|| panic!("samod does not find {document}"))
-    }
-
-    /// Waits until a document that was unavailable is there.
-    pub async fn must_find_later(&self, document: &str) -> SamodDocument {
         let id = document.parse().unwrap_or_else(|error| panic!("{document}: {error}"));
         let (mut state, states) = self.repo.search(id).expect("the repo runs");
         let mut states = std::pin::pin!(states);

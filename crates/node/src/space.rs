@@ -124,7 +124,6 @@ async fn follow(inner: Weak<Inner>, changed: Arc<tokio::sync::Notify>) {
             let listed = match node.listed(space).await {
                 Ok(listed) => listed,
                 Err(NodeError::Stopped) => return,
-                Err(NodeError::Stopped) => return,
                 Err(error) => {
                     tracing::warn!(%space, %error, "the list of a space cannot be read");
                     continue;

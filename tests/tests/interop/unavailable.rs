@@ -78,6 +78,6 @@ async fn a_document_that_comes_later_reaches_samod_and_the_comity_device_that_as
     js.import(&id, &saved()).await;
     assert!(within("the device gets it", waiting).await.unwrap().unwrap());
     device::wait_heads(&document, &js.heads(&id).await).await;
-    samod.must_find_later(&id).await.wait_heads(&js.heads(&id).await).await;
+    samod.must_find(&id).await.wait_heads(&js.heads(&id).await).await;
     samod.stop().await;
 }
