@@ -1,5 +1,7 @@
 //! The `comity` command.
 
+#![allow(rustdoc::bare_urls, reason = "doc comments of arguments are their help texts, printed as they stand")]
+
 mod cli;
 mod commands;
 mod config;

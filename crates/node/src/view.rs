@@ -7,7 +7,7 @@ use comity_engine::Standing;
 use comity_model::{EntryId, Heads, KindName, RegisterKey, Value};
 use comity_review::Disagreement;
 
-/// A document as it can be read: on the node's thread, within [`Document::read`].
+/// A document as it can be read: on the node's thread, within [`Document::read`](crate::Document::read).
 pub struct View<'a> {
     pub(crate) document: &'a comity_crdt::Document,
     pub(crate) standing: Standing,

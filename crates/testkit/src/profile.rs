@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::dice::Span;
 
-/// A kind of trouble. To add one, add a variant, its name, and its row in [`Profile::conditions`]; then assert in
+/// A kind of trouble. To add one, add a variant, its name, and its row in `Profile::conditions`; then assert in
 /// `tests/simulation.rs` that the trouble was really seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
