@@ -1,15 +1,16 @@
 //! The command line: what may be written, and what then runs.
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, Parser};
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::commands::Command;
 use crate::config::{Config, LogFormat};
-use crate::error::{CommandResult, Kind};
+use crate::error::{CommandError, CommandResult, Kind};
 use crate::logging;
 use crate::output::Output;
 use crate::session::Session;
@@ -62,7 +63,7 @@ struct Global {
 
 /// Runs the command of this process.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
@@ -81,12 +82,38 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Reads the command line.
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = without_empty_variables(Cli::command());
+    let matches = command.try_get_matches_from_mut(env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Takes a variable that is set to nothing for one that is not set, as scripts and unit files mean it.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
+    command.mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg }).mut_subcommands(without_empty_variables)
+}
+
 /// Prints what clap has to say: help and versions are data, mistakes are messages.
 fn refuse(error: &clap::Error) -> ExitCode {
-    // A closed stdout or stderr is nobody's loss.
-    let _ = error.print();
-    let is_data = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    ExitCode::from(if is_data { 0 } else { Kind::Usage.code() })
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A closed stdout is nobody's loss.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    // Nothing was parsed, but whoever asks for JSON also reads mistakes as JSON.
+    if env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json") {
+        let text = error.render().to_string();
+        let reason = text.split_once("\n\nUsage:").map_or(text.as_str(), |(reason, _)| reason);
+        let reason = reason.split_once("\n\nFor more").map_or(reason, |(reason, _)| reason);
+        let error = CommandError::new(Kind::Usage, reason.trim_start_matches("error: ").trim_end());
+        Output { json: true, quiet: false }.error(&error.hint("--help says what may be written"));
+    } else {
+        // A closed stderr is nobody's loss.
+        let _ = error.print();
+    }
+    ExitCode::from(Kind::Usage.code())
 }
 
 impl Cli {
@@ -104,7 +131,21 @@ impl Cli {
         let Some(command) = command else { return Ok(()) };
         let format = if command.is_relay() { config.relay.log } else { LogFormat::Human };
         logging::start(level(&command, &global), format)?;
-        command.run(&Session { config: Arc::new(config), output })
+        let session = Session { config: Arc::new(config), output, comity: call(global.data.as_deref()).into() };
+        command.run(&session)
+    }
+}
+
+/// Gives how to call the command again on the same data folder: with `--data`, if only this call named it.
+fn call(data: Option<&Path>) -> String {
+    match data {
+        Some(folder) if env::var_os("COMITY_DATA").as_deref() != Some(folder.as_os_str()) => {
+            let folder = folder.display().to_string();
+            let is_plain = folder.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+            let folder = if is_plain { folder } else { format!("'{}'", folder.replace('\'', r"'\''")) };
+            format!("comity --data {folder}")
+        }
+        _ => "comity".to_owned(),
     }
 }
 
@@ -113,7 +154,8 @@ fn level(command: &Command, global: &Global) -> &'static str {
     match (global.quiet, global.verbose) {
         (true, _) => "error",
         (false, 0) if command.is_relay() => "info",
-        (false, 0) => "warn",
+        // Damage to the store is told to people in words of their own.
+        (false, 0) => "warn,comity_store=error",
         (false, 1) => "info",
         (false, 2) => "debug",
         (false, _) => "trace",

@@ -129,8 +129,11 @@ impl Config {
         let mut limits = Limits::default();
         parsed.limits.apply(&mut limits).map_err(|(at, reason)| place.wrong(at, &reason))?;
         let relays = match env::var("COMITY_RELAYS") {
-            Ok(list) => list.split(',').filter(|url| !url.is_empty()).map(parse_url).collect::<CommandResult<_>>()?,
-            Err(_) => {
+            Ok(list) if !list.is_empty() => {
+                let urls = list.split(',').map(str::trim).filter(|url| !url.is_empty());
+                urls.map(parse_url).collect::<CommandResult<_>>()?
+            }
+            _ => {
                 let listed = parsed.relays.unwrap_or_default();
                 let url = |url: &Spanned<String>| {
                     url.get_ref().parse().map_err(|error| place.wrong(url.span().start, &format!("{error}")))
@@ -329,6 +332,9 @@ fn read(path: &Path) -> CommandResult<String> {
         fs::read_to_string(path)
     };
     read().map_err(|error| {
+        if error.kind() == std::io::ErrorKind::InvalidData {
+            return wrong(path, "it is not UTF-8 text");
+        }
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let error = CommandError::file("read the config file", path, error);
         if missing { CommandError { kind: Kind::Missing, ..error } } else { error }

@@ -74,7 +74,7 @@ pub async fn run(folder: Option<&Path>, out: &mut dyn Write) -> Result<Outcome> 
     let (heal, heads) = heal(&mut devices, &relay, &url, out).await?;
     let equal_contents = equal_contents(&devices, &relay).await?;
     ensure!(equal_contents, "the devices have the same changes, but not the same contents");
-    let disagreements = show_disagreements(&devices[2], out).await?;
+    let disagreements = show_disagreements(&devices, out).await?;
     say_how_to_look_further(folder, document, out)?;
 
     for device in devices {
@@ -285,8 +285,8 @@ async fn equal_contents(devices: &[Device], relay: &Relay) -> Result<bool> {
 }
 
 /// Shows, on the wall display, what a merge alone cannot settle.
-async fn show_disagreements(device: &Device, out: &mut dyn Write) -> Result<Vec<Disagreement>> {
-    let found = device.audit.read(|view| view.disagreements()).await?;
+async fn show_disagreements(devices: &[Device], out: &mut dyn Write) -> Result<Vec<Disagreement>> {
+    let found = devices[2].audit.read(|view| view.disagreements()).await?;
     ensure!(!found.is_empty(), "two different findings for one module should disagree");
     writeln!(out, "\nOne thing is left for people to decide. Nothing was lost: every value stands in its register.")?;
     for disagreement in &found {
@@ -294,11 +294,13 @@ async fn show_disagreements(device: &Device, out: &mut dyn Write) -> Result<Vec<
         for (i, side) in disagreement.sides.iter().enumerate() {
             let is_shown = i + 1 == disagreement.sides.len();
             for version in &side.versions {
-                let writer = version.actor.device().map_or_else(String::new, |tag| tag.to_string());
+                let tag = version.actor.device();
+                let writer = devices.iter().find(|device| Some(device.node.device().tag()) == tag);
+                let writer = writer.map_or("somebody else", |device| device.name);
                 let when = version.act.map_or(version.time_s * 1_000, |act| act.time.wall_ms);
                 let when = comity_model::Timestamp::from_unix_ms(when);
                 let note = if is_shown { "  (shown meanwhile)" } else { "" };
-                writeln!(out, "    {:<12} by device {writer} at {when}{note}", side.value.to_string())?;
+                writeln!(out, "    {:<12} by {writer} at {when}{note}", side.value.to_string())?;
             }
         }
     }

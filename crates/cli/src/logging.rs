@@ -10,11 +10,11 @@ use crate::error::{CommandError, CommandResult, Kind};
 /// Starts the log. `default` is the filter when `COMITY_LOG` is not set.
 pub fn start(default: &str, format: LogFormat) -> CommandResult {
     let filter = match std::env::var("COMITY_LOG") {
-        Ok(filter) => EnvFilter::try_new(&filter).map_err(|error| {
+        Ok(filter) if !filter.is_empty() => EnvFilter::try_new(&filter).map_err(|error| {
             CommandError::new(Kind::Usage, format_args!("COMITY_LOG={filter:?} is not a filter: {error}"))
                 .hint("write a level, as in COMITY_LOG=debug, or levels by module: comity_net=trace,info")
         })?,
-        Err(_) => EnvFilter::new(default),
+        _ => EnvFilter::new(default),
     };
     let is_colourful = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -21,6 +21,8 @@ pub struct Session {
     pub config: Arc<Config>,
     /// How to print.
     pub output: Output,
+    /// How to call the command again on the same data folder.
+    pub comity: Arc<str>,
 }
 
 /// How much of a node a command needs.

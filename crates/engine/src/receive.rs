@@ -22,9 +22,15 @@ impl Engine {
             Message::Sync { document, data, .. } => self.sync_bytes(now, link, document, false, data),
             Message::DocUnavailable { document, .. } => {
                 // Not answered and not final: when the peer gets the document, it synchronises by itself.
-                if let Some(peer) = self.slots.get_mut(&document).and_then(|slot| slot.peers.get_mut(&link)) {
+                let announce = state.peer.announce;
+                if let Some(slot) = self.slots.get_mut(&document)
+                    && let Some(peer) = slot.peers.get_mut(&link)
+                {
                     peer.lacks = true;
-                    self.restand.insert(document);
+                    // As with changes, a relay does not keep how strangers stand.
+                    if announce || slot.wanted {
+                        self.restand.insert(document);
+                    }
                 }
                 self.notify(Event::Unavailable { document, link });
             }

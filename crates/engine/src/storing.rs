@@ -57,9 +57,15 @@ impl Engine {
         ticket
     }
 
-    pub(crate) fn stored(&mut self, ticket: Ticket, result: Result<(), Failure>) {
+    pub(crate) fn stored(&mut self, ticket: Ticket, mut result: Result<(), Failure>) {
         let Some(stored) = self.tickets.remove(&ticket) else { return };
         let document = stored.document;
+        // A change is worth nothing on a disk that lacks what it depends on.
+        if let Some(Content::Failed { failure, .. }) = self.slots.get(&document).map(|slot| &slot.content)
+            && !stored.is_rescue
+        {
+            result = result.and(Err(failure.clone()));
+        }
         if let Some(token) = stored.token {
             self.notify(Event::Saved { token, document, result: result.clone() });
         }
@@ -68,11 +74,8 @@ impl Engine {
         }
         let Some(slot) = self.slots.get_mut(&document) else { return };
         if matches!(slot.content, Content::Failed { .. }) {
-            // Something before this failed: only a snapshot of the whole document makes good for it.
-            if stored.is_rescue {
-                self.recover(document, stored.up_to);
-            }
-            return;
+            // Only a snapshot of the whole document makes good for what failed.
+            return self.recover(document, stored.up_to);
         }
         slot.durable = slot.durable.max(stored.up_to);
         if stored.is_replacement {
@@ -178,7 +181,9 @@ impl Engine {
         slot.held.clear();
         // What peers sent meanwhile was not taken.
         slot.restart_sessions();
-        self.restand.insert(document);
+        if slot.wanted {
+            self.restand.insert(document);
+        }
         self.spread(document, None);
         self.notify(Event::Recovered { document });
     }

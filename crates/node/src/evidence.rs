@@ -41,14 +41,22 @@ impl Evidence {
         fs::File::create(self.file(number, "txt"))?.write_all(note.as_bytes())?;
         let kept = numbers(&self.folder)?;
         for old in &kept[..kept.len().saturating_sub(self.kept_max)] {
-            fs::remove_file(self.file(*old, "bin"))?;
-            fs::remove_file(self.file(*old, "txt"))?;
+            remove(&self.file(*old, "bin"))?;
+            remove(&self.file(*old, "txt"))?;
         }
         Ok(())
     }
 
     fn file(&self, number: u64, ending: &str) -> PathBuf {
         self.folder.join(format!("{number:08}.{ending}"))
+    }
+}
+
+/// Removes a file. One that somebody else has removed is no reason to stop pruning.
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -86,5 +94,20 @@ mod tests {
         let evidence = Evidence::open(folder.path(), 3).unwrap();
         evidence.keep(&peer, &document, "again", b"x");
         assert_eq!(numbers(folder.path()).unwrap(), [3, 4, 5], "numbers go on after a restart");
+    }
+
+    #[test]
+    fn evidence_that_somebody_took_half_away_does_not_stop_the_pruning() {
+        let folder = tempfile::tempdir().unwrap();
+        let evidence = Evidence::open(folder.path(), 2).unwrap();
+        let peer = PeerId::new("stranger").unwrap();
+        let document = DocumentId::from_bytes([1; 16]);
+        evidence.keep(&peer, &document, "too long", b"x");
+        fs::remove_file(folder.path().join("00000001.bin")).unwrap();
+        for _ in 0..4 {
+            evidence.keep(&peer, &document, "too long", b"x");
+        }
+        assert_eq!(numbers(folder.path()).unwrap(), [4, 5]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
     }
 }

@@ -89,15 +89,15 @@ impl Session {
 }
 
 /// Opens the session: the last one goes on after a clean stop in the same folder; after a crash, a copy or a restored
-/// backup a new one begins. Two runs that write different changes under one actor and sequence number would corrupt
+/// backup, and when the store has lost something, a new one begins. Two runs that write different changes under one actor and sequence number would corrupt
 /// the document for everybody.
-pub(crate) fn open(key: DeviceKey, folder: &Path, store: &dyn Store) -> Result<Identity, OpenError> {
+pub(crate) fn open(key: DeviceKey, folder: &Path, store: &dyn Store, is_damaged: bool) -> Result<Identity, OpenError> {
     let here = folder_identity(folder)?;
     let row = store.meta(SESSION_ROW).map_err(OpenError::Store)?;
     let is_restored = store.meta(RESTORED_META_KEY).map_err(OpenError::Store)?.is_some();
     let last = row.and_then(|bytes| Session::decode(&bytes));
     let id = match last {
-        Some(session) if session.clean && session.folder == here && !is_restored => session.id,
+        Some(session) if session.clean && session.folder == here && !is_restored && !is_damaged => session.id,
         _ => random()?,
     };
     write_session(store, &Session { id, folder: here, clean: false })?;
@@ -165,25 +165,28 @@ mod tests {
     fn a_clean_stop_goes_on_as_the_same_actor_and_a_crash_or_a_copy_does_not() {
         let store = MemoryStore::new();
         let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let first = open(key(), folder.path(), &store).unwrap();
+        let first = open(key(), folder.path(), &store, false).unwrap();
         close(&first, folder.path(), &store).unwrap();
-        let second = open(key(), folder.path(), &store).unwrap();
+        let second = open(key(), folder.path(), &store, false).unwrap();
         assert_eq!(first.actor, second.actor, "after a clean stop");
         assert_ne!(first.peer, second.peer, "but it is another run");
-        let third = open(key(), folder.path(), &store).unwrap();
+        let third = open(key(), folder.path(), &store, false).unwrap();
         assert_ne!(second.actor, third.actor, "after a crash");
         assert_eq!(second.actor.device(), third.actor.device());
         close(&third, folder.path(), &store).unwrap();
         let marked = Op::PutMeta { key: RESTORED_META_KEY.to_owned(), value: Bytes::new() };
         store.commit(&[marked]).unwrap();
-        let restored = open(key(), folder.path(), &store).unwrap();
+        let restored = open(key(), folder.path(), &store, false).unwrap();
         assert_ne!(third.actor, restored.actor, "after a backup was restored");
         close(&restored, folder.path(), &store).unwrap();
-        let next = open(key(), folder.path(), &store).unwrap();
+        let next = open(key(), folder.path(), &store, false).unwrap();
         assert_eq!(restored.actor, next.actor, "the mark of a restored backup counts once");
         close(&next, folder.path(), &store).unwrap();
-        let copied = open(key(), copy.path(), &store).unwrap();
-        assert_ne!(next.actor, copied.actor, "in a copied folder");
+        let damaged = open(key(), folder.path(), &store, true).unwrap();
+        assert_ne!(next.actor, damaged.actor, "after the store lost something");
+        close(&damaged, folder.path(), &store).unwrap();
+        let copied = open(key(), copy.path(), &store, false).unwrap();
+        assert_ne!(damaged.actor, copied.actor, "in a copied folder");
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::node::Inner;
 /// Engines never hand over more than their limit, so the channel behind it cannot fill up.
 pub(crate) struct LinkQueue {
     sender: mpsc::Sender<Outgoing>,
-    /// For each message in the channel: the shard that made it and its length. The lock is held while a message
+    /// For each message in the channel: the shard that made it and the length of its data, which is what the engine
+    /// counts. The lock is held while a message
     /// enters the channel, so that both have the same order.
     order: Mutex<VecDeque<(u16, usize)>>,
 }
@@ -32,11 +33,10 @@ impl LinkQueue {
     }
 
     /// Queues a message of a shard. Dropped when the link is gone: the engine hears of that by itself.
-    pub fn post(&self, shard: u16, message: Bytes) {
+    pub fn post(&self, shard: u16, data_bytes: usize, message: Bytes) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = message.len();
         if self.sender.try_send(Outgoing::Message(message)).is_ok() {
-            order.push_back((shard, bytes));
+            order.push_back((shard, data_bytes));
         }
     }
 
@@ -47,8 +47,13 @@ impl LinkQueue {
             CloseReason::ForgedSender { .. } | CloseReason::OutOfPlace { .. } => code::PROTOCOL,
             _ => code::POLICY,
         };
+        self.end(Goodbye::new(close_code, reason.to_string()));
+    }
+
+    /// Ends the link with a goodbye, after what was queued before.
+    pub fn end(&self, goodbye: Goodbye) {
         // A link that is gone needs no closing.
-        let _ = self.sender.try_send(Outgoing::Close(Goodbye::new(close_code, reason.to_string())));
+        let _ = self.sender.try_send(Outgoing::Close(goodbye));
     }
 
     /// Takes written messages off the list; gives messages and bytes per shard.

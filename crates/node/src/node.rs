@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -150,6 +150,8 @@ pub(crate) struct Inner {
     /// Rings when a space document has changed.
     pub space_changed: Arc<Notify>,
     pub schemas: BTreeMap<KindName, KindSchema>,
+    /// Set once an append has failed.
+    has_lost: Arc<AtomicBool>,
     links: Mutex<BTreeMap<LinkId, LinkInfo>>,
     next_link: AtomicU64,
 }
@@ -244,12 +246,19 @@ impl Node {
     /// # Errors
     /// When the store cannot be closed cleanly. Nothing acknowledged is lost; the next start checks the store.
     pub async fn close(&self) -> Result<(), StoreError> {
+        let mut all_stopped = true;
         for shard in &self.inner.shards {
-            shard.stop().await;
+            all_stopped &= shard.stop().await;
         }
         let inner = Arc::clone(&self.inner);
         let closed = tokio::task::spawn_blocking(move || {
             inner.writer.flush()?;
+            if !all_stopped || inner.has_lost.load(Ordering::Acquire) {
+                // Peers may have changes of this session that are not here: it must not go on. The next start begins a
+                // new one, as after a crash.
+                tracing::warn!("not everything reached the disk; a new session begins with the next start");
+                return inner.store.close();
+            }
             match identity::close(&inner.identity, &inner.folder, &*inner.store) {
                 Ok(()) => {}
                 Err(OpenError::Store(error)) => return Err(error),
@@ -267,17 +276,21 @@ impl Drop for Inner {
         for shard in &self.shards {
             shard.stop_later();
         }
+        // Whoever follows the spaces finds the node gone.
+        self.space_changed.notify_one();
     }
 }
 
 impl Inner {
     fn open(config: NodeConfig, runtime: tokio::runtime::Handle) -> Result<(Self, OpenReport, bool), OpenError> {
         let NodeConfig { folder, limits, shards, wants_all, decode, schemas } = config;
+        // Before anything runs that would have to be stopped again.
+        let schemas = merge_schemas(schemas)?;
         std::fs::create_dir_all(&folder).map_err(|error| OpenError::io("make", &folder, error))?;
         let (store, report) = SledStore::open(&folder.join(STORE_FOLDER), comity_store::Options::default())?;
         let store: Arc<dyn Store> = Arc::new(store);
         let key = identity::device_key(&folder.join("device.key"))?;
-        let identity = identity::open(key, &folder, &*store)?;
+        let identity = identity::open(key, &folder, &*store, report.is_damaged())?;
         let writer = Writer::start(Arc::clone(&store), WriterOptions::default()).map_err(OpenError::Store)?;
         let writer = Arc::new(writer);
         let evidence_folder = folder.join("evidence");
@@ -290,7 +303,8 @@ impl Inner {
         let space_changed = Arc::new(Notify::new());
         let sink = event_sink(&events, &board, &spaces, &space_changed);
         let started = Instant::now();
-        let mut running = Vec::new();
+        let has_lost = Arc::new(AtomicBool::new(false));
+        let mut running: Vec<Shard> = Vec::new();
         for index in 0..shards.max(1) {
             let engine = EngineConfig {
                 peer: identity.peer.clone(),
@@ -307,14 +321,18 @@ impl Inner {
                 evidence: Arc::clone(&evidence),
                 events: Arc::clone(&sink),
                 runtime: runtime.clone(),
+                has_lost: Arc::clone(&has_lost),
                 started,
                 index,
             };
-            let shard = Shard::start(format!("comity-shard-{index}"), engine, surroundings)
-                .map_err(|error| OpenError::io("start a thread for", &folder, error))?;
-            running.push(shard);
+            match Shard::start(format!("comity-shard-{index}"), engine, surroundings) {
+                Ok(shard) => running.push(shard),
+                Err(error) => {
+                    running.iter().for_each(Shard::stop_later);
+                    return Err(OpenError::io("start a thread for", &folder, error));
+                }
+            }
         }
-        let schemas = merge_schemas(schemas)?;
         let inner = Self {
             folder,
             limits,
@@ -327,6 +345,7 @@ impl Inner {
             spaces,
             space_changed,
             schemas,
+            has_lost,
             links: Mutex::default(),
             next_link: AtomicU64::new(1),
         };

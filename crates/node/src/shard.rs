@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,9 +15,10 @@ use comity_engine::{
     Standing, Token,
 };
 use comity_model::{ChangeHash, DocumentId, Instant, LinkId, Timestamp};
+use comity_net::{Goodbye, code};
 use comity_store::{Op, Store, StoreError, Writer};
 use comity_wire::Message;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::evidence::Evidence;
 use crate::link::LinkQueue;
@@ -26,6 +28,9 @@ const BATCH_MAX: usize = 1_024;
 
 /// Frames of links, and requests of the application, that may wait for a shard; then their senders wait.
 const QUEUE: usize = 1_024;
+
+/// Data of frames that may wait for a shard, in KiB. A frame above it may wait when no other does.
+const QUEUE_KIB: u32 = 64 * 1_024;
 
 /// A read of a document on its own thread.
 type Visit = Box<dyn FnOnce(Result<(&Document, Standing), Failure>) + Send>;
@@ -70,7 +75,16 @@ pub(crate) type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
 pub(crate) struct Shard {
     reports: mpsc::UnboundedSender<Report>,
     requests: mpsc::Sender<Request>,
-    frames: mpsc::Sender<(LinkId, Message)>,
+    frames: mpsc::Sender<Waiting>,
+    /// What is left of [`QUEUE_KIB`].
+    room: Arc<Semaphore>,
+}
+
+/// A frame that waits for a shard, and the room it takes meanwhile.
+struct Waiting {
+    link: LinkId,
+    message: Message,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What a shard needs from the node.
@@ -81,6 +95,8 @@ pub(crate) struct Surroundings {
     pub events: EventSink,
     /// Where blocking reads of the store run.
     pub runtime: tokio::runtime::Handle,
+    /// Set once an append has failed: changes of this session may be elsewhere and not on this disk.
+    pub has_lost: Arc<AtomicBool>,
     /// When the node started.
     pub started: std::time::Instant,
     /// The place of this shard among the shards.
@@ -93,7 +109,8 @@ impl Shard {
         let (reports, report_queue) = mpsc::unbounded_channel();
         let (requests, request_queue) = mpsc::channel(QUEUE);
         let (frames, frame_queue) = mpsc::channel(QUEUE);
-        let shard = Self { reports: reports.clone(), requests, frames };
+        let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
+        let shard = Self { reports: reports.clone(), requests, frames, room };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         thread::Builder::new().name(name).spawn(move || {
             let worker = Worker {
@@ -116,7 +133,10 @@ impl Shard {
 
     /// Hands over a message of a link; waits while the shard is behind. False when the shard has stopped.
     pub async fn frame(&self, link: LinkId, message: Message) -> bool {
-        self.frames.send((link, message)).await.is_ok()
+        let kib = message.data().map_or(0, |data| data.len() / 1_024);
+        let kib = u32::try_from(kib).unwrap_or(QUEUE_KIB).min(QUEUE_KIB);
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(kib).await else { return false };
+        self.frames.send(Waiting { link, message, _room: room }).await.is_ok()
     }
 
     /// Asks for something; waits while the shard is behind. False when the shard has stopped.
@@ -136,12 +156,12 @@ impl Shard {
         self.report(Report::Written { link, messages, bytes });
     }
 
-    /// Stops the thread after what has arrived; resolves when everything asked of the store has been submitted.
-    pub async fn stop(&self) {
+    /// Stops the thread after what has arrived; resolves when everything asked of the store has been submitted. False
+    /// when the thread was gone already.
+    pub async fn stop(&self) -> bool {
         let (done, stopped) = oneshot::channel();
         self.report(Report::Stop { done });
-        // An error means that the thread is gone already.
-        let _ = stopped.await;
+        stopped.await.is_ok()
     }
 
     /// Like [`stop`](Self::stop), for a node that is dropped: nobody waits.
@@ -179,7 +199,7 @@ impl Worker {
         mut self,
         mut reports: mpsc::UnboundedReceiver<Report>,
         mut requests: mpsc::Receiver<Request>,
-        mut frames: mpsc::Receiver<(LinkId, Message)>,
+        mut frames: mpsc::Receiver<Waiting>,
     ) {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -187,10 +207,11 @@ impl Worker {
             let mut stop = None;
             tokio::select! {
                 biased;
+                // First, or a shard that always has work would never let go of idle documents.
+                _ = tick.tick() => self.handle(Input::Tick),
                 Some(report) = reports.recv() => stop = self.report(report),
                 Some(request) = requests.recv() => self.request(request),
-                Some((link, message)) = frames.recv() => self.handle(Input::Received { link, message }),
-                _ = tick.tick() => self.handle(Input::Tick),
+                Some(frame) = frames.recv() => self.frame(frame),
             }
             for _ in 0..BATCH_MAX {
                 if stop.is_some() {
@@ -200,8 +221,8 @@ impl Worker {
                     stop = self.report(report);
                 } else if let Ok(request) = requests.try_recv() {
                     self.request(request);
-                } else if let Ok((link, message)) = frames.try_recv() {
-                    self.handle(Input::Received { link, message });
+                } else if let Ok(frame) = frames.try_recv() {
+                    self.frame(frame);
                 } else {
                     break;
                 }
@@ -213,6 +234,9 @@ impl Worker {
             }
             if let Some(done) = stop {
                 self.handle(Input::Stop);
+                for queue in self.queues.values() {
+                    queue.end(Goodbye::new(code::GOING_AWAY, "the node is stopping"));
+                }
                 // Nobody waits if the node was dropped.
                 let _ = done.send(());
                 return;
@@ -235,6 +259,11 @@ impl Worker {
             Report::Stop { done } => return Some(done),
         }
         None
+    }
+
+    fn frame(&mut self, frame: Waiting) {
+        let Waiting { link, message, _room } = frame;
+        self.handle(Input::Received { link, message });
     }
 
     fn request(&mut self, request: Request) {
@@ -263,14 +292,19 @@ impl Worker {
         Token(self.next_token)
     }
 
+    /// Hands over an input, and those that come of telling its events: a loop, since thousands of edits may have waited
+    /// for one load.
     fn handle(&mut self, input: Input) {
-        let now = self.now();
-        for effect in self.engine.handle(now, input) {
-            self.carry_out(effect);
-        }
-        // An event may make the engine act again, and so come back here: the innermost call tells what there is.
-        while let Some(event) = self.events.pop_front() {
-            self.notify(event);
+        let mut next = Some(input);
+        loop {
+            if let Some(input) = next.take() {
+                let now = self.now();
+                for effect in self.engine.handle(now, input) {
+                    self.carry_out(effect);
+                }
+            }
+            let Some(event) = self.events.pop_front() else { return };
+            next = self.notify(event);
         }
     }
 
@@ -296,7 +330,8 @@ impl Worker {
             Effect::Load { document } => self.load(document),
             Effect::Send { link, message } => {
                 if let Some(queue) = self.queues.get(&link) {
-                    queue.post(self.surroundings.index, message.encode());
+                    let data_bytes = message.data().map_or(0, bytes::Bytes::len);
+                    queue.post(self.surroundings.index, data_bytes, message.encode());
                 }
             }
             Effect::Close { link, reason } => {
@@ -317,8 +352,12 @@ impl Worker {
 
     fn submit(&self, op: Op, ticket: Option<comity_engine::Ticket>) {
         let reports = self.reports.clone();
+        let has_lost = Arc::clone(&self.surroundings.has_lost);
         let answer = move |result: Result<(), StoreError>| match (ticket, result) {
             (Some(ticket), result) => {
+                if result.is_err() {
+                    has_lost.store(true, Ordering::Release);
+                }
                 let result = result.map_err(|error| failure(&error));
                 // A stopped shard needs no answer.
                 let _ = reports.send(Report::Engine(Input::Stored { ticket, result }));
@@ -345,9 +384,10 @@ impl Worker {
         });
     }
 
-    fn notify(&mut self, event: Event) {
+    /// Tells an event; gives what the engine is to do because of it.
+    fn notify(&mut self, event: Event) -> Option<Input> {
         match event {
-            Event::Fetched { token, document, result } => self.fetched(token, document, result),
+            Event::Fetched { token, document, result } => return self.fetched(token, document, result),
             Event::Edited { token, result, .. } => {
                 if let Some((_, done)) = self.edits.remove(&token) {
                     match result {
@@ -366,9 +406,10 @@ impl Worker {
             }
             event => (self.surroundings.events)(event),
         }
+        None
     }
 
-    fn fetched(&mut self, token: Token, document: DocumentId, result: Result<(), Failure>) {
+    fn fetched(&mut self, token: Token, document: DocumentId, result: Result<(), Failure>) -> Option<Input> {
         if let Some(visit) = self.visits.remove(&token) {
             let content = self.engine.document(&document).unwrap_or(&self.nobody);
             let standing = self.engine.standing(&document).unwrap_or_default();
@@ -376,15 +417,17 @@ impl Worker {
         } else if let Some((prepare, done)) = self.prepared.remove(&token) {
             if let Err(failure) = result {
                 // The asker may have gone away.
-                return drop(done.send(Err(EditFailure::Refused(RefusedEdit::Store(failure)))));
+                let _ = done.send(Err(EditFailure::Refused(RefusedEdit::Store(failure))));
+                return None;
             }
             let content = self.engine.document(&document).unwrap_or(&self.nobody);
             if let Some(mut edit) = prepare(content) {
                 edit.token = token;
                 self.edits.insert(token, (None, done));
-                self.handle(Input::Edit(edit));
+                return Some(Input::Edit(edit));
             }
         }
+        None
     }
 }
 
@@ -397,3 +440,6 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
     };
     Failure { kind, message: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

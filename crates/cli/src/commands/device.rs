@@ -63,7 +63,7 @@ impl Init {
             session.output.line(format_args!("name    {name}"))?;
         }
         if is_new {
-            session.output.note("next: comity doc new audit 'Roof 7'");
+            session.output.note(format_args!("next: {} doc new audit 'Roof 7'", session.comity));
         }
         Ok(())
     }

@@ -134,7 +134,9 @@ impl New {
             }
             session.output.done(format_args!("made the {} {:?}", self.kind, self.title));
             session.output.line(document.id())?;
-            session.output.note("next: comity set DOC ENTRY FIELD=VALUE, or comity import FILE DOC");
+            session
+                .output
+                .note(format_args!("next: {0} set DOC ENTRY FIELD=VALUE, or {0} import FILE DOC", session.comity));
             Ok(())
         })
     }

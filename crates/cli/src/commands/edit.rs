@@ -23,7 +23,7 @@ struct Target {
     entries: String,
     /// Write only if the document still has these heads (as `show --json` gives them, joined by `+`; 8 digits of each
     /// are enough)
-    #[arg(long, value_name = "HEADS")]
+    #[arg(long, value_name = "HEADS", value_parser = heads_text)]
     if_heads: Option<String>,
 }
 
@@ -119,8 +119,13 @@ impl Restore {
         let entries = entries::parse(&self.target.entries, session.config.limits.edit_writes_max)?;
         session.run(Need::Documents, |node| async move {
             let document = writable(&node, &self.target.document).await?;
-            edit(session, &document, &self.target, entries, "restored", |edit, entry| edit.restore(entry.as_str()))
-                .await
+            edit(session, &document, &self.target, entries, "restored", |edit, entry| {
+                // What nobody ever deleted needs no change to say so.
+                let life = RegisterKey::life(entry.clone());
+                let is_alive = edit.entry(entry).is_some() && edit.document().register(&life, None).is_none();
+                if is_alive { Ok(()) } else { edit.restore(entry.as_str()) }
+            })
+            .await
         })
     }
 }
@@ -201,6 +206,15 @@ async fn edit(
         Some(_) => out.done(format_args!("{what}: {done}, one change; {} new", found.new)),
     }
     Ok(())
+}
+
+/// Checks that a text could name heads at all: what is mistyped has not moved.
+fn heads_text(text: &str) -> Result<String, String> {
+    let is_hash = |part: &str| (8..=64).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit());
+    if text.split('+').all(is_hash) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("heads are hashes of 8 to 64 hexadecimal digits, joined by `+`".to_owned())
 }
 
 /// Tells whether a text names exactly these heads: hashes joined by `+`, 8 digits or more of each.

@@ -24,10 +24,13 @@ use crate::session::{Session, interrupt};
 WebSocket at / and /sync, for Comity and for automerge-repo clients; GET /health for monitors.
 A relay has no special power: it keeps a copy and passes changes on. Ctrl-C tells the clients when
 to come back, waits for them, and closes the store. Without TLS, put it behind a proxy that has it,
-or listen on a private address only.")]
+or listen on a private address only. A self-made certificate must not be one of an authority:
+  openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=localhost \\
+    -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE
+and devices then trust it: comity sync wss://localhost:8470 --trust cert.pem")]
 pub struct Relay {
     /// Address and port; port 0 takes a free one [default: 127.0.0.1:8470]
-    #[arg(long, value_name = "ADDRESS:PORT", env = "COMITY_LISTEN", hide_env_values = true)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, env = "COMITY_LISTEN", hide_env_values = true)]
     listen: Option<SocketAddr>,
     /// Set a limit; may be given several times
     #[arg(
@@ -121,6 +124,10 @@ impl Relay {
     }
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address in numbers and a port, as in 127.0.0.1:8470 or [::]:8470".to_owned())
+}
+
 fn start_error(error: StartError) -> CommandError {
     match error {
         StartError::Open(error) => error.into(),
@@ -130,7 +137,7 @@ fn start_error(error: StartError) -> CommandError {
                     (Kind::NotDone, "choose another address with --listen; port 0 takes a free one")
                 }
                 ServeError::TlsFile { .. } => {
-                    (Kind::Missing, "both files are PEM: the certificate chain, our own first, and its private key")
+                    (Kind::Missing, "both files are PEM: the certificate chain, its own first, and its private key")
                 }
                 _ => (Kind::Usage, "correct --origin, or `origins` in the config file"),
             };

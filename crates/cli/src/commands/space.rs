@@ -76,13 +76,21 @@ impl Join {
                 .hint("ask for the whole id: `comity space list --json` shows it where the space was made")
         })?;
         session.run(Need::Documents, |node| async move {
+            let known = names::all(&node).await?;
+            if let Some(other) = known.iter().find(|known| known.id == space.document() && !known.is_space()) {
+                return Err(CommandError::new(
+                    Kind::Usage,
+                    format_args!("{space} is no space: it is {:?}", other.label()),
+                )
+                .hint("`comity space list` shows the ids of spaces where they were made"));
+            }
             let is_new = !node.spaces().contains(&space);
             node.join_space(space).await?;
             if session.output.json {
                 return session.output.json("space", json!({ "id": space.to_string(), "joined": is_new }));
             }
             session.output.done(if is_new { "joined" } else { "joined already" });
-            session.output.note("next: comity sync RELAY --once, to fetch what it lists");
+            session.output.note(format_args!("next: {} sync RELAY --once, to fetch what it lists", session.comity));
             Ok(())
         })
     }
@@ -98,10 +106,10 @@ pub struct List {}
 impl List {
     fn run(self, session: &Session) -> CommandResult {
         session.run(Need::Documents, |node| async move {
-            let known = names::all(&node).await?;
+            let (known, spaces) = (names::all(&node).await?, node.spaces());
             let mut table = Table::new(&["id", "documents", "title"]);
             let mut rows = Vec::new();
-            for space in known.iter().filter(|known| known.is_space()) {
+            for space in known.iter().filter(|known| spaces.contains(&SpaceId::new(known.id))) {
                 let documents =
                     known.iter().filter(|known| known.space.is_some_and(|of| of.document() == space.id)).count();
                 table.row([space.id.to_string(), documents.to_string(), space.label()]);

@@ -209,7 +209,7 @@ impl Restore {
 
 The damaged files are only read. Exit code 8 when something was lost on the way.")]
 pub struct Salvage {
-    /// The damaged store [default: `store` in the data folder]
+    /// The damaged store, or the data folder that it is in [default: the data folder]
     store: Option<PathBuf>,
     /// The data folder to make
     #[arg(long, value_name = "FOLDER")]
@@ -219,6 +219,8 @@ pub struct Salvage {
 impl Salvage {
     fn run(self, session: &Session) -> CommandResult {
         let from = match self.store {
+            // The data folder is what people know.
+            Some(folder) if folder.join("store").is_dir() => folder.join("store"),
             Some(folder) => folder,
             None => existing(session)?,
         };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use comity_model::SpaceId;
 use comity_node::{DialOptions, Node, SyncState, Uplink, UplinkState, Url};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
@@ -13,6 +14,7 @@ use tokio::time::{interval, timeout};
 use super::device::pending;
 use crate::config::parse_url;
 use crate::error::{CommandError, CommandResult, Kind};
+use crate::names::SPACE_KIND;
 use crate::output::{FAINT, count, one_line};
 use crate::session::{Need, Session, interrupt};
 use crate::units;
@@ -116,15 +118,23 @@ impl Sync {
         };
         let Ok(synced) = timeout(self.timeout, all).await else { return Err(self.too_late(node, uplinks).await?) };
         synced?;
+        let missing = missing_spaces(node).await?;
         let documents = node.wanted().len().saturating_sub(node.spaces().len());
         if session.output.json {
-            return session
-                .output
-                .json("sync", json!({ "state": "synced", "documents": documents, "delivered": before }));
+            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            let content = json!({
+                "state": "synced", "documents": documents, "delivered": before, "spaces_missing": missing,
+            });
+            return session.output.json("sync", content);
         }
         let delivered =
             if before == 0 { String::new() } else { format!(", {} delivered", count(before, "change", "changes")) };
         session.output.done(format_args!("synced: {}{delivered}", count(documents, "document", "documents")));
+        for space in missing {
+            session.output.warn(format_args!(
+                "space {space} is not at the relay yet: check the id, and sync the device that made it"
+            ));
+        }
         Ok(())
     }
 
@@ -139,6 +149,19 @@ impl Sync {
         }
         Ok(error.hint("nothing is lost: what is pending stays pending; check the address, or give it more --timeout"))
     }
+}
+
+/// Lists the spaces that were joined and of which there is nothing, or something that is no space. A relay that does not
+/// have a document is in step without it, and whoever joined with a wrong id would wait for ever.
+async fn missing_spaces(node: &Node) -> CommandResult<Vec<SpaceId>> {
+    let mut missing = Vec::new();
+    for space in node.spaces() {
+        let kind = node.document(space.document()).read(|view| view.kind()).await?;
+        if kind.is_none_or(|kind| kind.as_str() != SPACE_KIND) {
+            missing.push(space);
+        }
+    }
+    Ok(missing)
 }
 
 /// Shows the state whenever it changes, until the command is ended.

@@ -93,3 +93,40 @@ fn without_a_folder_given_a_device_and_a_relay_have_their_own() {
     assert_eq!(folder(&["status"]), "comity");
     assert_eq!(folder(&["relay"]), "comity-relay");
 }
+
+#[test]
+fn an_empty_variable_is_one_that_is_not_set() {
+    let device = Device::new();
+    let folder = device.path("data").display().to_string();
+    let line = ["relay", "--data", &folder, "--print-config"];
+    let usual = device.run(&line).ok();
+    for name in [
+        "COMITY_DATA",
+        "COMITY_CONFIG",
+        "COMITY_RELAYS",
+        "COMITY_LOG",
+        "COMITY_LISTEN",
+        "COMITY_LIMITS",
+        "COMITY_ORIGINS",
+        "COMITY_TLS_CERT",
+        "COMITY_TLS_KEY",
+        "COMITY_LOG_FORMAT",
+    ] {
+        let ran = device.run_with(&line, &[(name, "")], b"");
+        assert_eq!((ran.code, &ran.out), (0, &usual), "{name}: {ran}");
+        device.run_with(&["status", "--data", &folder], &[(name, "")], b"").ok();
+    }
+    let unnamed = device.run_with(&["status"], &[("COMITY_DATA", "")], b"");
+    assert!(unnamed.err.contains(".local/share/comity"), "the default is used: {unnamed}");
+    let empty = device.run(&["status", "--data", ""]);
+    assert_eq!(empty.code, 2, "an empty flag is a mistake: {empty}");
+}
+
+#[test]
+fn what_comes_next_names_the_folder_that_was_given() {
+    let device = Device::bare();
+    let ran = device.run(&["init", "--data", "my tablet"]);
+    assert!(ran.err.contains("next: comity --data 'my tablet' doc new"), "{ran}");
+    let ran = device.run(&["init"]);
+    assert!(ran.err.contains("next: comity doc new"), "the variable stays set: {ran}");
+}

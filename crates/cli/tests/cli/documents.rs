@@ -118,3 +118,17 @@ fn the_same_key_in_a_space_is_the_same_document() {
     assert_eq!(device.run(new).ok(), device.run(new).ok());
     check("space", &device.session(&[&["space", "list"], &["doc", "list"], &["doc", "show", "Roof 7"]]));
 }
+
+#[test]
+fn restoring_what_nobody_deleted_changes_nothing() {
+    let device = Device::with_audit();
+    let restore = |expected: &str| {
+        let ran = device.run(&["restore", "Roof 7", "M001"]);
+        assert!(ran.err.contains(expected), "{ran}");
+    };
+    restore("nothing to change");
+    device.run(&["delete", "Roof 7", "M001"]).ok();
+    restore("restored, one change");
+    restore("nothing to change");
+    assert_eq!(device.run(&["restore", "Roof 7", "M999"]).code, 3);
+}

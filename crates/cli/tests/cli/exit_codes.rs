@@ -75,6 +75,20 @@ fn code_4_heads_moved() {
     let ran = device.run(&["delete", "Roof 7", "M001", "--if-heads", "0000000000"]);
     assert_eq!(ran.code, 4, "{ran}");
     assert_eq!(device.run(&["show", "Roof 7", "M001", "status"]).ok(), "ok\n");
+    let mistyped = device.run(&["delete", "Roof 7", "M001", "--if-heads", "latest"]);
+    assert_eq!(mistyped.code, 2, "what names no heads has not moved: {mistyped}");
+}
+
+#[test]
+fn mistakes_in_the_command_line_are_json_for_those_who_ask_for_it() {
+    let device = Device::new();
+    for line in [&["statsu", "--json"][..], &["--json", "set", "Roof 7"], &["relay", "--listen", "here", "--json"]] {
+        let ran = device.run(line);
+        let error: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!((ran.code, &error["code"]), (2, &serde_json::json!(2)), "{ran}");
+        assert_eq!(error["schema"], "comity.error/1", "{ran}");
+    }
+    assert!(device.run(&["set", "Roof 7", "--", "--json"]).err.starts_with("error: "));
 }
 
 #[test]

@@ -92,3 +92,22 @@ fn what_is_pending_is_counted_and_delivered() {
     while !staying.line().starts_with("offline, nothing pending") {}
     assert_eq!(staying.interrupt().1, 0);
 }
+
+#[test]
+fn a_wrong_space_id_is_noticed() {
+    let home = Device::bare();
+    let (_relay, url) = Running::relay(&home);
+    let (tablet, desktop) = two_devices(&url);
+    let audits = tablet.run(&["doc", "list", "--json"]).json();
+    let audit = audits["documents"][0]["id"].as_str().unwrap().to_owned();
+    let ran = tablet.run(&["space", "join", &audit]);
+    assert_eq!(ran.code, 2, "an audit is no space: {ran}");
+    // Another device cannot know what it is before it has it.
+    let elsewhere = Device::new().run(&["space", "create", "East"]).ok();
+    desktop.run(&["space", "join", elsewhere.trim()]).ok();
+    let ran = desktop.run(&["sync", &url, "--once"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(ran.err.contains(&format!("space {} is not at the relay yet", elsewhere.trim())), "{ran}");
+    let list = desktop.run(&["space", "list"]).ok();
+    assert!(list.contains(elsewhere.trim()) && list.contains("(not here yet)"), "{list}");
+}

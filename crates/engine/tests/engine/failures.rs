@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use comity_engine::{CloseReason, Event, FailureKind, Input};
+use comity_engine::{CloseReason, Effect, Event, Failure, FailureKind, Input};
 use comity_model::{LinkId, PeerId};
 use comity_wire::Message;
 
@@ -55,6 +55,38 @@ fn a_full_disk_is_tried_again_and_nothing_is_lost() {
     let mut again = Node::new("relay");
     again.disk = relay.disk.clone();
     assert_eq!(again.heads(1), tablet.heads(1));
+}
+
+#[test]
+fn an_edit_after_one_that_failed_is_not_called_saved() {
+    let mut tablet = Node::new("tablet");
+    tablet.stores = false;
+    let first = tablet.edit(1, &[set("M050/status", "dead")]);
+    let second = tablet.edit(1, &[set("M051/status", "dead")]);
+    let Some(Effect::Append { ticket, .. }) = tablet.unanswered.pop_front() else { panic!("an edit is appended") };
+    let failure = Failure { kind: FailureKind::Full, message: "no".to_owned() };
+    tablet.handle(Input::Stored { ticket, result: Err(failure) });
+    // There is room again for the second, but it depends on the first.
+    tablet.store_all();
+    assert_eq!((tablet.was_saved(first), tablet.was_saved(second)), (Some(false), Some(false)));
+    tablet.wait(Duration::from_secs(6));
+    tablet.store_all();
+    assert!(tablet.events.iter().any(|event| matches!(event, Event::Recovered { .. })));
+    let third = tablet.edit(1, &[set("M052/status", "dead")]);
+    tablet.store_all();
+    assert_eq!(tablet.was_saved(third), Some(true));
+}
+
+#[test]
+fn a_relay_does_not_keep_how_strangers_stand() {
+    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
+    link(&mut tablet, &mut relay, 1);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let (sender, target) = (tablet.peer.clone(), relay.peer.clone());
+    relay.receive(LINK, Message::DocUnavailable { sender, target, document: document(1) });
+    relay.settle();
+    assert!(!relay.events.iter().any(|event| matches!(event, Event::Stands { .. })));
 }
 
 #[test]

@@ -4,10 +4,12 @@
 
 use std::path::Path;
 
-use comity_model::{ActKind, Value};
+use comity_model::{ActKind, KindSchema, PeerId, Value};
+use comity_net::{Frame, code, pair};
 use comity_node::{
-    Change, Document, Event, HistoryFilter, NewDocument, Node, NodeConfig, NodeError, Origin, SyncState,
+    Change, Document, Event, HistoryFilter, NewDocument, Node, NodeConfig, NodeError, OpenError, Origin, SyncState,
 };
+use comity_wire::Message;
 
 async fn open(folder: &Path) -> Node {
     Node::open(NodeConfig::device(folder)).await.unwrap().0
@@ -179,4 +181,73 @@ async fn a_closure_that_panics_takes_nothing_with_it() {
     assert!(edited.is_err());
     assert!(document.set("M050", "status", "dead").await.unwrap().is_some(), "the node goes on");
     node.close().await.unwrap();
+}
+
+#[test]
+fn thousands_of_edits_may_wait_for_one_document_to_load() {
+    // A single thread reads the store, and it is kept busy until all edits wait.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let node = open(folder.path()).await;
+        let id = audit(&node).await.id();
+        node.close().await.unwrap();
+        drop(node);
+
+        let node = open(folder.path()).await;
+        let document = node.document(id);
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || released.recv());
+        let edits: Vec<_> = (0..3_000)
+            .map(|i| {
+                let document = document.clone();
+                tokio::spawn(async move { document.set(&format!("M{i:04}"), "status", "ok").await.unwrap() })
+            })
+            .collect();
+        while node.load().await[0].waiting < edits.len() {
+            tokio::task::yield_now().await;
+        }
+        release.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        for edit in edits {
+            assert!(edit.await.unwrap().is_some());
+        }
+        assert_eq!(document.read(|view| view.entries().len()).await.unwrap(), 3_000);
+        node.close().await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_node_that_could_not_be_opened_leaves_its_folder_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = NodeConfig::device(folder.path());
+    config.schemas = KindSchema::built_in();
+    let twice = config.schemas[0].fields[0].clone();
+    config.schemas[0].fields.push(twice);
+    assert!(matches!(Node::open(config).await, Err(OpenError::Schema { .. })));
+    open(folder.path()).await.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_is_closed_says_goodbye_on_its_links() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    let (mut client, server) = pair(64);
+    let serving = tokio::spawn({
+        let node = node.clone();
+        async move { node.accept(server).await }
+    });
+    let metadata = Default::default();
+    let join = Message::Join { sender: PeerId::new("client").unwrap(), versions: vec!["1".to_owned()], metadata };
+    client.send(Frame::Message(join.encode())).await.unwrap();
+    assert!(matches!(client.receive().await, Some(Ok(Frame::Message(_)))));
+    while node.load().await[0].links == 0 {
+        tokio::task::yield_now().await;
+    }
+    node.close().await.unwrap();
+    let Some(Ok(Frame::Close(goodbye))) = client.receive().await else { panic!("a goodbye") };
+    assert_eq!(goodbye.code, code::GOING_AWAY);
+    drop(client);
+    serving.await.unwrap();
+    assert!(node.links().is_empty());
 }
