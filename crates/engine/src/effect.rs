@@ -112,6 +112,12 @@ pub enum CloseReason {
         /// Why.
         reason: String,
     },
+    /// Our store is in trouble, and what the peer said was lost.
+    #[error("the store failed, say it again later: {reason}")]
+    Store {
+        /// What is wrong.
+        reason: String,
+    },
     /// A message that only belongs into the handshake.
     #[error("a {what} message is out of place after the handshake")]
     OutOfPlace {

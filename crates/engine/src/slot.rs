@@ -78,6 +78,8 @@ pub(crate) struct Slot {
     pub compacting: bool,
     /// The document broke in memory: it is read again from the store once everything asked of it is durable.
     pub reload: bool,
+    /// How often that has happened.
+    pub reloads: u32,
     pub used_at: Duration,
 }
 
@@ -98,6 +100,7 @@ impl Slot {
             snapshot_bytes: 0,
             compacting: false,
             reload: false,
+            reloads: 0,
             used_at: now,
         }
     }

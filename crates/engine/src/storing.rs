@@ -8,8 +8,12 @@ use comity_model::{DocumentId, Instant, Limits, LinkId};
 use comity_wire::Message;
 
 use crate::engine::Stored;
-use crate::slot::{Content, Waiting, short};
-use crate::{Effect, Engine, Event, Failure, FailureKind, Loaded, RefusedEdit, Ticket, Token};
+use crate::slot::{Content, Slot, Waiting, short};
+use crate::{CloseReason, Effect, Engine, Event, Failure, FailureKind, Loaded, RefusedEdit, Ticket, Token};
+
+/// How often a document that breaks in memory is read again before it is given up. Counted for as long as somebody has
+/// it open.
+const RELOADS_MAX: u32 = 100;
 
 /// How often a document whose disk was full is tried again.
 const RESCUE_INTERVAL: Duration = Duration::from_secs(5);
@@ -128,13 +132,19 @@ impl Engine {
         }
         slot.content = Content::Failed { document: kept, failure: failure.clone() };
         let links: Vec<LinkId> = slot.peers.keys().copied().collect();
-        let mut waiting = Vec::new();
-        while let Some(one) = slot.next_waiting() {
-            waiting.push(one);
+        self.turn_away(document, &failure);
+        for link in links {
+            self.report_failure(link, &failure.message);
         }
-        for one in waiting {
-            match one {
-                Waiting::Message(_) => {}
+        self.notify(Event::Failed { document, failure });
+    }
+
+    /// Answers whoever waits for a document that cannot be loaded. Gives the links whose messages were dropped.
+    fn turn_away(&mut self, document: DocumentId, failure: &Failure) -> Vec<LinkId> {
+        let mut links = Vec::new();
+        while let Some(waiting) = self.slots.get_mut(&document).and_then(Slot::next_waiting) {
+            match waiting {
+                Waiting::Message(message) => links.push(message.link),
                 Waiting::Edit(edit) => {
                     let result = Err(RefusedEdit::Store(failure.clone()));
                     self.notify(Event::Edited { token: edit.token, document, result });
@@ -144,8 +154,17 @@ impl Engine {
                 }
             }
         }
-        for link in links {
-            self.report_failure(link, &failure.message);
+        links
+    }
+
+    /// Leaves a document cold after a load that failed for a passing reason, such as too many open files. Peers whose
+    /// messages were lost are closed: they come back and say them again.
+    fn give_up_load(&mut self, document: DocumentId, failure: Failure) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        slot.content = Content::Cold;
+        slot.pulling.clear();
+        for link in self.turn_away(document, &failure) {
+            self.close(link, CloseReason::Store { reason: failure.message.clone() });
         }
         self.notify(Event::Failed { document, failure });
     }
@@ -209,10 +228,15 @@ impl Engine {
 
     /// Throws away a document that broke in memory: the one in the store can be trusted.
     pub(crate) fn reload(&mut self, document: DocumentId) {
-        if let Some(slot) = self.slots.get_mut(&document) {
-            slot.reload = true;
-            self.reload_if_saved(document);
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        slot.reloads += 1;
+        if slot.reloads > RELOADS_MAX {
+            let message =
+                format!("document {} breaks each time it is read; run `comity store verify`", short(&document));
+            return self.fail(document, Failure { kind: FailureKind::Damaged, message });
         }
+        slot.reload = true;
+        self.reload_if_saved(document);
     }
 
     /// Reads a broken document again, once everything that was asked of it is on disk.
@@ -240,6 +264,7 @@ impl Engine {
         }
         let loaded = match result {
             Ok(loaded) => loaded.unwrap_or_default(),
+            Err(failure) if failure.kind == FailureKind::Io => return self.give_up_load(document, failure),
             Err(failure) => return self.fail(document, failure),
         };
         match Document::load(loaded.snapshot.as_deref(), &loaded.changes) {

@@ -44,6 +44,7 @@ impl LinkQueue {
     pub fn close(&self, reason: &CloseReason) {
         let close_code = match reason {
             CloseReason::Denied { .. } => code::FORBIDDEN,
+            CloseReason::Store { .. } => code::INTERNAL,
             CloseReason::ForgedSender { .. } | CloseReason::OutOfPlace { .. } => code::PROTOCOL,
             _ => code::POLICY,
         };

@@ -14,6 +14,7 @@ use comity_store::{OpenReport, SledStore, Store, StoreError, Writer, WriterOptio
 use comity_wire::Message;
 use tokio::sync::{Notify, broadcast, oneshot};
 
+use crate::NodeError;
 use crate::evidence::Evidence;
 use crate::identity::{self, Identity};
 use crate::link::{self, LinkEnd, LinkInfo};
@@ -152,6 +153,8 @@ pub(crate) struct Inner {
     pub schemas: BTreeMap<KindName, KindSchema>,
     /// Set once an append has failed.
     has_lost: Arc<AtomicBool>,
+    /// Set when the node is closed: links are not dialed again.
+    pub closed: AtomicBool,
     links: Mutex<BTreeMap<LinkId, LinkInfo>>,
     next_link: AtomicU64,
 }
@@ -168,6 +171,10 @@ impl Node {
         let opened = tokio::task::spawn_blocking(move || Inner::open(config, runtime)).await;
         let (inner, report, wants_all) = opened.expect("opening does not panic")?;
         let node = Self { inner: Arc::new(inner) };
+        node.recall_relays().map_err(|error| match error {
+            NodeError::Store(error) => OpenError::Store(error),
+            other => OpenError::Random { reason: other.to_string() },
+        })?;
         node.resume_spaces().await?;
         if wants_all {
             for document in node.inner.store.documents().map_err(OpenError::Store)? {
@@ -233,6 +240,14 @@ impl Node {
         loads
     }
 
+    /// Says what keeps the node from doing its work, if anything does: then end the process and start it again.
+    pub fn trouble(&self) -> Option<String> {
+        if !self.inner.shards.iter().all(Shard::is_alive) && !self.inner.closed.load(Ordering::Acquire) {
+            return Some("a thread of the node has ended".to_owned());
+        }
+        self.inner.writer.stopped().map(|cause| format!("the store has stopped: {cause}"))
+    }
+
     /// Wants a document: it is kept in step with every relay that this node dials.
     pub(crate) async fn want(&self, document: DocumentId) {
         if self.inner.board.want(document) {
@@ -246,6 +261,7 @@ impl Node {
     /// # Errors
     /// When the store cannot be closed cleanly. Nothing acknowledged is lost; the next start checks the store.
     pub async fn close(&self) -> Result<(), StoreError> {
+        self.inner.closed.store(true, Ordering::Release);
         let mut all_stopped = true;
         for shard in &self.inner.shards {
             all_stopped &= shard.stop().await;
@@ -346,6 +362,7 @@ impl Inner {
             space_changed,
             schemas,
             has_lost,
+            closed: AtomicBool::new(false),
             links: Mutex::default(),
             next_link: AtomicU64::new(1),
         };

@@ -4,6 +4,7 @@
 //! the engine, lets it settle once, and carries out the effects.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -126,9 +127,17 @@ impl Shard {
                 events: VecDeque::new(),
                 nobody: Document::new(),
             };
-            runtime.block_on(worker.run(report_queue, request_queue, frame_queue));
+            let run = AssertUnwindSafe(|| runtime.block_on(worker.run(report_queue, request_queue, frame_queue)));
+            if catch_unwind(run).is_err() {
+                tracing::error!("a shard panicked; its documents are out of reach until the process starts again");
+            }
         })?;
         Ok(shard)
+    }
+
+    /// Whether the thread runs.
+    pub fn is_alive(&self) -> bool {
+        !self.requests.is_closed()
     }
 
     /// Hands over a message of a link; waits while the shard is behind. False when the shard has stopped.

@@ -56,6 +56,8 @@ struct Standings {
     wanted: BTreeSet<DocumentId>,
     standings: BTreeMap<DocumentId, Standing>,
     uplinks: BTreeSet<LinkId>,
+    /// Storages of the relays that this node has ever been linked to.
+    relays: BTreeSet<StorageId>,
     /// Wanted documents that are not in step with any uplink. Kept as things happen, so that asking is cheap however
     /// many documents there are.
     unsettled: BTreeSet<DocumentId>,
@@ -136,11 +138,11 @@ impl Standings {
     }
 
     /// Gives how many changes of a document none of the relays is known to have.
-    fn pending(&self, document: &DocumentId, relays: &BTreeSet<StorageId>) -> usize {
+    fn pending(&self, document: &DocumentId) -> usize {
         let Some(standing) = self.standings.get(document) else { return 0 };
         let known = standing.peers.iter().filter(|peer| {
             let is_uplink = peer.link.is_some_and(|link| self.uplinks.contains(&link));
-            is_uplink || peer.storage.as_ref().is_some_and(|storage| relays.contains(storage))
+            is_uplink || peer.storage.as_ref().is_some_and(|storage| self.relays.contains(storage))
         });
         known.map(|peer| peer.behind).min().unwrap_or(standing.changes)
     }
@@ -162,12 +164,20 @@ impl Node {
         Ok(relays)
     }
 
+    /// Reads from the store which relays there were.
+    pub(crate) fn recall_relays(&self) -> Result<(), NodeError> {
+        let relays = self.relays()?.into_keys().collect();
+        self.inner.board.lock().relays = relays;
+        Ok(())
+    }
+
     /// Remembers a relay, so that pending changes can be counted while it is away.
     pub(crate) fn remember_relay(&self, storage: &StorageId, url: &str) -> Result<(), NodeError> {
         let key = format!("{RELAY_ROWS}{storage}");
         if key.len() > comity_store::META_KEY_BYTES_MAX || self.inner.store.meta(&key)?.is_some() {
             return Ok(());
         }
+        self.inner.board.lock().relays.insert(storage.clone());
         let url: String = url.chars().take(512).collect();
         self.inner.store.commit(&[Op::PutMeta { key, value: bytes::Bytes::from(url) }])?;
         Ok(())
@@ -190,12 +200,15 @@ impl Node {
             board.unsettled.iter().filter(|document| !board.standings.contains_key(document)).copied().collect()
         };
         for document in unknown {
-            let standing = self.document(document).standing().await?;
-            self.inner.board.note_first(document, standing);
+            match self.document(document).standing().await {
+                Ok(standing) => self.inner.board.note_first(document, standing),
+                // One document that cannot be read must not hide how the others stand; it stays unsettled.
+                Err(NodeError::Load(failure)) => tracing::warn!(%document, %failure, "cannot tell how it stands"),
+                Err(error) => return Err(error),
+            }
         }
-        let relays: BTreeSet<StorageId> = self.relays()?.into_keys().collect();
         let board = self.inner.board.lock();
-        let pending: usize = board.unsettled.iter().map(|document| board.pending(document, &relays)).sum();
+        let pending: usize = board.unsettled.iter().map(|document| board.pending(document)).sum();
         let is_settled = board.unsettled.is_empty() && board.spaces_followed == board.spaces_changed;
         Ok(match (board.uplinks.is_empty(), is_settled) {
             (true, _) => SyncState::Offline { pending },

@@ -1,6 +1,7 @@
 //! A standing link to a relay: dialed again, with growing pauses, for as long as it is wanted.
 
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -145,7 +146,7 @@ impl Farewell {
 
 async fn keep(node: &Node, url: &Url, options: &DialOptions, state: &watch::Sender<UplinkState>, farewell: &Farewell) {
     let mut backoff = Backoff::default();
-    loop {
+    while !node.inner.closed.load(Ordering::Acquire) {
         state.send_replace(UplinkState::Connecting);
         let (reason, retry_after) = match dial(url, options).await {
             Err(error) => (error.to_string(), None),

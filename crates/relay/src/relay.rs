@@ -63,8 +63,12 @@ impl Relay {
         let (node, report) = Node::open(node).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let storage = node.storage().to_string();
-        let health =
-            move |door| Health { status: "ok", version: env!("CARGO_PKG_VERSION"), storage: storage.clone(), door };
+        let watched = node.clone();
+        let health = move |door| {
+            let trouble = watched.trouble();
+            let status = if trouble.is_some() { "failing" } else { "ok" };
+            Health { status, trouble, version: env!("CARGO_PKG_VERSION"), storage: storage.clone(), door }
+        };
         let door = Door(node.clone());
         let serving = tokio::spawn(server.run(door, health, async {
             // A relay that is dropped stops too.
@@ -104,7 +108,10 @@ impl Relay {
 /// What `GET /health` answers.
 #[derive(Serialize)]
 struct Health {
+    /// `ok`, or `failing`: then the process should be started again.
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
     version: &'static str,
     /// The relay's storage id.
     storage: String,

@@ -1,11 +1,13 @@
 //! One writer thread with a bounded queue and group commit.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use comity_model::DocumentId;
 
 use crate::engine::panic_text;
 use crate::error::StoreError;
@@ -160,6 +162,11 @@ impl Writer {
         flushed
     }
 
+    /// Says why the store has stopped, if it has: nothing more is taken.
+    pub fn stopped(&self) -> Option<Arc<str>> {
+        self.shared.queue().stopped.clone()
+    }
+
     /// Gives how many submissions wait.
     pub fn waiting(&self) -> usize {
         self.shared.queue().waiting.len()
@@ -185,6 +192,7 @@ impl Drop for Writer {
 
 /// The writer thread: takes what waits, commits it, tells everybody.
 fn run(shared: &Shared, worker: Committer) {
+    let mut spoiled = Spoiled::default();
     while let Some(group) = next_group(shared) {
         let stopped = shared.queue().stopped.clone();
         let final_error = match stopped {
@@ -192,7 +200,7 @@ fn run(shared: &Shared, worker: Committer) {
                 group.into_iter().for_each(|submission| tell(submission.done, Err(stopped_by(&cause))));
                 None
             }
-            None => commit_group(shared, &worker, group),
+            None => commit_group(shared, &worker, &mut spoiled, group),
         };
         let mut queue = shared.queue();
         queue.busy = false;
@@ -230,38 +238,92 @@ fn next_group(shared: &Shared) -> Option<Vec<Submission>> {
     (!group.is_empty()).then_some(group)
 }
 
-/// Commits a group and tells everybody. Gives the error that was final, if one was.
-fn commit_group(shared: &Shared, worker: &Committer, group: Vec<Submission>) -> Option<StoreError> {
-    let (ops, dones): (Vec<_>, Vec<_>) = group.into_iter().map(|submission| (submission.ops, submission.done)).unzip();
-    let all: Arc<[Op]> = ops.iter().flatten().cloned().collect();
-    let deadline = shared.options.deadline;
-    match worker.commit(all, deadline) {
-        Ok(()) => {
-            dones.into_iter().for_each(|done| tell(done, Ok(())));
-            None
-        }
-        Err(error) if error.is_final() => {
-            dones.into_iter().for_each(|done| tell(done, Err(error.clone())));
-            Some(error)
-        }
-        Err(error) if dones.len() == 1 => {
-            dones.into_iter().for_each(|done| tell(done, Err(error.clone())));
-            None
-        }
-        // One submission spoiled the group (a damaged document, something too large): each on its own.
-        Err(_) => {
-            let mut fatal: Option<StoreError> = None;
-            for (ops, done) in ops.into_iter().zip(dones) {
-                let result = match &fatal {
-                    Some(error) => Err(stopped_by(&error.to_string().into())),
-                    None => worker.commit(ops.into(), deadline),
-                };
-                fatal = fatal.or_else(|| result.as_ref().err().filter(|error| error.is_final()).cloned());
-                tell(done, result);
+/// Documents that lost an append: what is appended to them later builds on what is missing. Nothing of it is taken
+/// until a snapshot replaces it all, or the document could not be read again.
+#[derive(Default)]
+struct Spoiled(BTreeMap<DocumentId, StoreError>);
+
+impl Spoiled {
+    /// Takes the submissions that may be committed out of a group; tells the others.
+    fn sift(&self, group: Vec<Submission>) -> Vec<Submission> {
+        let mut healed = BTreeSet::new();
+        let mut kept = Vec::new();
+        for submission in group {
+            match submission.ops.iter().find_map(|op| self.reason(op, &healed)) {
+                Some(error) => tell(submission.done, Err(error)),
+                None => {
+                    healed.extend(submission.ops.iter().filter_map(replaced));
+                    kept.push(submission);
+                }
             }
-            fatal
+        }
+        kept
+    }
+
+    fn reason(&self, op: &Op, healed: &BTreeSet<DocumentId>) -> Option<StoreError> {
+        match op {
+            Op::Append { document, .. } if !healed.contains(document) => self.0.get(document).cloned(),
+            _ => None,
         }
     }
+
+    fn note(&mut self, ops: &[Op], result: &Result<(), StoreError>) {
+        for op in ops {
+            match (op, result) {
+                (Op::Append { document, .. }, Err(error)) => {
+                    self.0.entry(*document).or_insert_with(|| error.clone());
+                }
+                (Op::Replace { document, .. }, Ok(())) => {
+                    self.0.remove(document);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn replaced(op: &Op) -> Option<DocumentId> {
+    match op {
+        Op::Replace { document, .. } => Some(*document),
+        _ => None,
+    }
+}
+
+/// Commits a group and tells everybody. Gives the error that was final, if one was.
+fn commit_group(
+    shared: &Shared,
+    worker: &Committer,
+    spoiled: &mut Spoiled,
+    group: Vec<Submission>,
+) -> Option<StoreError> {
+    let group = spoiled.sift(group);
+    if group.is_empty() {
+        return None;
+    }
+    let all: Arc<[Op]> = group.iter().flat_map(|submission| &submission.ops).cloned().collect();
+    let deadline = shared.options.deadline;
+    let result = worker.commit(all, deadline);
+    let is_final = result.as_ref().is_err_and(StoreError::is_final);
+    if result.is_ok() || is_final || group.len() == 1 {
+        for submission in group {
+            spoiled.note(&submission.ops, &result);
+            tell(submission.done, result.clone());
+        }
+        return result.err().filter(|_| is_final);
+    }
+    // One submission spoiled the group (a damaged document, something too large): each on its own.
+    let mut fatal: Option<StoreError> = None;
+    for submission in group {
+        let Some(submission) = spoiled.sift(vec![submission]).pop() else { continue };
+        let result = match &fatal {
+            Some(error) => Err(stopped_by(&error.to_string().into())),
+            None => worker.commit(submission.ops.clone().into(), deadline),
+        };
+        fatal = fatal.or_else(|| result.as_ref().err().filter(|error| error.is_final()).cloned());
+        spoiled.note(&submission.ops, &result);
+        tell(submission.done, result);
+    }
+    fatal
 }
 
 /// Calls back; a panic there must not end the writer for everybody else.

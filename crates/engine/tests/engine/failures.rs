@@ -174,3 +174,24 @@ fn a_store_that_lost_the_tail_still_comes_into_step() {
     exchange(&mut again, &mut [(2, &mut tablet)]);
     assert_eq!(again.heads(1), tablet.heads(1));
 }
+
+#[test]
+fn a_load_that_fails_for_a_while_is_tried_again_when_somebody_asks_again() {
+    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    relay.loads = false;
+    link(&mut tablet, &mut relay, 1);
+    tablet.settle();
+    while let Some((link, message)) = tablet.sent.pop_front() {
+        relay.receive(link, message);
+    }
+    relay.loading.clear();
+    let failure = comity_engine::Failure { kind: FailureKind::Io, message: "too many open files".to_owned() };
+    relay.handle(Input::Loaded { document: document(1), result: Err(failure) });
+    assert!(matches!(relay.closed[..], [(LINK, CloseReason::Store { .. })]), "what the tablet said was lost");
+    relay.loads = true;
+    unlink(&mut tablet, &mut relay, 1);
+    link(&mut tablet, &mut relay, 2);
+    exchange(&mut relay, &mut [(2, &mut tablet)]);
+    assert_eq!(relay.heads(1), tablet.heads(1));
+}

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
-use comity_model::DocumentId;
+use comity_model::{DocumentId, Heads};
 use comity_store::{
     DocumentSummary, MemoryStore, Op, Store, StoreError, StoreStats, StoredDocument, Writer, WriterOptions,
 };
@@ -178,4 +178,36 @@ fn dropping_the_writer_waits_for_all_that_was_submitted() {
         let stats = store.stats().unwrap();
         assert!(stats.groups < 200 && stats.ops == 200, "{stats:?}");
     }
+}
+
+#[test]
+fn nothing_is_appended_behind_a_gap_until_a_snapshot_closes_it() {
+    // S1.8: a document that lost one append and got the next could not be read again.
+    let store = Arc::new(MemoryStore::new());
+    let writer = Writer::start(Arc::clone(&store) as _, WriterOptions::default()).unwrap();
+    let (spoiled, other) = (DocumentId::from_bytes([1; 16]), DocumentId::from_bytes([2; 16]));
+    let submit = |op: Op| {
+        let (sender, receiver) = mpsc::channel();
+        writer.submit(vec![op], Box::new(move |result| sender.send(result).unwrap()));
+        receiver.recv().unwrap()
+    };
+    let text_append = |document, text: &'static str| Op::Append {
+        document,
+        chunks: vec![Bytes::from_static(text.as_bytes())],
+        heads: Heads::default(),
+    };
+    store.set_full(true);
+    assert!(matches!(submit(text_append(spoiled, "one")), Err(StoreError::Full { .. })));
+    store.set_full(false);
+    assert!(
+        matches!(submit(text_append(spoiled, "two")), Err(StoreError::Full { .. })),
+        "it builds on what is missing"
+    );
+    submit(text_append(other, "one")).unwrap();
+    assert!(store.load(&spoiled).unwrap().is_none_or(|stored| stored.changes.is_empty()));
+    submit(Op::Replace { document: spoiled, snapshot: Bytes::from_static(b"all"), heads: Heads::default() }).unwrap();
+    submit(text_append(spoiled, "three")).unwrap();
+    let stored = store.load(&spoiled).unwrap().unwrap();
+    assert_eq!(stored.snapshot.as_deref(), Some(&b"all"[..]));
+    assert_eq!(stored.changes, [Bytes::from_static(b"three")]);
 }
