@@ -14,7 +14,6 @@ use comity_store::{OpenReport, SledStore, Store, StoreError, Writer, WriterOptio
 use comity_wire::Message;
 use tokio::sync::{Notify, broadcast, oneshot};
 
-use crate::NodeError;
 use crate::evidence::Evidence;
 use crate::identity::{self, Identity};
 use crate::link::{self, LinkEnd, LinkInfo};
@@ -171,10 +170,7 @@ impl Node {
         let opened = tokio::task::spawn_blocking(move || Inner::open(config, runtime)).await;
         let (inner, report, wants_all) = opened.expect("opening does not panic")?;
         let node = Self { inner: Arc::new(inner) };
-        node.recall_relays().map_err(|error| match error {
-            NodeError::Store(error) => OpenError::Store(error),
-            other => OpenError::Random { reason: other.to_string() },
-        })?;
+        node.recall_relays().map_err(OpenError::Store)?;
         node.resume_spaces().await?;
         if wants_all {
             for document in node.inner.store.documents().map_err(OpenError::Store)? {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use comity_engine::{Answer, Standing};
 use comity_model::{DocumentId, LinkId, StorageId};
-use comity_store::Op;
+use comity_store::{Op, StoreError};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::{Node, NodeError};
@@ -154,6 +154,10 @@ impl Node {
     /// # Errors
     /// When the store cannot be read.
     pub fn relays(&self) -> Result<BTreeMap<StorageId, String>, NodeError> {
+        Ok(self.read_relays()?)
+    }
+
+    fn read_relays(&self) -> Result<BTreeMap<StorageId, String>, StoreError> {
         let mut relays = BTreeMap::new();
         for key in self.inner.store.meta_keys()? {
             let storage = key.strip_prefix(RELAY_ROWS).and_then(|storage| StorageId::new(storage).ok());
@@ -165,8 +169,8 @@ impl Node {
     }
 
     /// Reads from the store which relays there were.
-    pub(crate) fn recall_relays(&self) -> Result<(), NodeError> {
-        let relays = self.relays()?.into_keys().collect();
+    pub(crate) fn recall_relays(&self) -> Result<(), StoreError> {
+        let relays = self.read_relays()?.into_keys().collect();
         self.inner.board.lock().relays = relays;
         Ok(())
     }
