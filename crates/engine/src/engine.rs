@@ -1,6 +1,6 @@
 //! The engine: one value, one entry point.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub struct Engine {
     /// Links that wait for a place among the loads.
     pub(crate) starved: BTreeSet<LinkId>,
     pub(crate) loads: usize,
+    /// Documents that wait for a place among the loads.
+    pub(crate) load_queue: VecDeque<DocumentId>,
     /// Documents in memory, the longest unused first.
     pub(crate) in_memory: BTreeSet<(Duration, DocumentId)>,
     pub(crate) tickets: BTreeMap<Ticket, Stored>,
@@ -114,6 +116,7 @@ impl Engine {
             busy: BTreeSet::new(),
             starved: BTreeSet::new(),
             loads: 0,
+            load_queue: VecDeque::new(),
             in_memory: BTreeSet::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,

@@ -6,9 +6,13 @@ use crate::engine::Engine;
 use crate::slot::Content;
 
 impl Engine {
-    /// Lets go of documents that nobody has used for a while, or of the longest unused ones when there are too many.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.try_rescues(now);
+        self.let_go(now);
+    }
+
+    /// Lets go of documents that nobody has used for a while, or of the longest unused ones when there are too many.
+    pub(crate) fn let_go(&mut self, now: Instant) {
         let deadline = now.monotonic.checked_sub(self.config.limits.idle_after);
         let mut passed_over = Vec::new();
         while let Some((used_at, document)) = self.in_memory.first().copied() {

@@ -221,6 +221,16 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         if matches!(slot.content, Content::Cold) {
             slot.content = Content::Loading;
+            self.load_queue.push_back(document);
+            self.load_next();
+        }
+    }
+
+    /// Asks the store for what waits, as far as there is place among the loads.
+    fn load_next(&mut self) {
+        while self.loads < self.config.limits.loads_max
+            && let Some(document) = self.load_queue.pop_front()
+        {
             self.loads += 1;
             self.effects.push(Effect::Load { document });
         }
@@ -254,14 +264,17 @@ impl Engine {
     }
 
     pub(crate) fn loaded(&mut self, now: Instant, document: DocumentId, result: Result<Option<Loaded>, Failure>) {
-        let Some(slot) = self.slots.get_mut(&document) else { return };
-        if !matches!(slot.content, Content::Loading) {
+        if !self.slots.get(&document).is_some_and(|slot| matches!(slot.content, Content::Loading)) {
             return;
         }
         self.loads = self.loads.saturating_sub(1);
+        self.load_next();
+        // Before this one comes in, so that whoever waits for it still finds it.
+        self.let_go(now);
         if self.loads < self.config.limits.loads_max {
             self.busy.extend(std::mem::take(&mut self.starved));
         }
+        let Some(slot) = self.slots.get_mut(&document) else { return };
         let loaded = match result {
             Ok(loaded) => loaded.unwrap_or_default(),
             Err(failure) if failure.kind == FailureKind::Io => return self.give_up_load(document, failure),

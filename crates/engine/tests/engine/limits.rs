@@ -152,6 +152,23 @@ fn so_many_documents_are_read_at_once_for_links_that_are_pulled() {
 }
 
 #[test]
+fn a_stranger_that_names_many_documents_has_so_many_read_at_once() {
+    let mut relay = Node::with_limits("relay", limits(|limits| limits.loads_max = 2));
+    let mut stranger = Node::new("stranger");
+    relay.loads = false;
+    link(&mut stranger, &mut relay, 1);
+    for number in 1..=5 {
+        relay.receive(LINK, request(&stranger, &relay, document(number)));
+    }
+    assert_eq!(relay.loading.len(), 2);
+    relay.loads = true;
+    relay.load_all();
+    relay.settle();
+    assert_eq!(relay.sent.len(), 5, "each is answered in the end");
+    assert!(relay.closed.is_empty());
+}
+
+#[test]
 fn so_many_sessions_are_kept_for_a_document() {
     let mut relay = Node::with_limits("relay", limits(|limits| limits.sessions_per_document_max = 2));
     relay.edit(1, &[set("M050/status", "dead")]);
