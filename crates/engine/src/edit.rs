@@ -59,7 +59,7 @@ impl Engine {
         };
         self.notify(Event::Edited { token: edit.token, document, result: Ok(edited.hash) });
         if edited.chunks.is_empty() {
-            return self.notify(Event::Saved { token: edit.token, document, result: Ok(()) });
+            return self.saved_with_the_rest(document, edit.token);
         }
         self.append(document, edited.chunks, Some(edit.token));
         self.want(now, document);

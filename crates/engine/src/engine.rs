@@ -77,7 +77,8 @@ pub(crate) struct Stored {
     pub document: DocumentId,
     /// The document is durable up to this append once the ticket is answered.
     pub up_to: u64,
-    pub token: Option<Token>,
+    /// Edits that are saved with it.
+    pub tokens: Vec<Token>,
     pub is_replacement: bool,
     /// A replacement that makes good for appends that failed.
     pub is_rescue: bool,

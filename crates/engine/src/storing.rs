@@ -19,6 +19,14 @@ const RELOADS_MAX: u32 = 100;
 const RESCUE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Engine {
+    /// Tells the author of an edit that changed nothing that it is saved: once what it repeats is on disk.
+    pub(crate) fn saved_with_the_rest(&mut self, document: DocumentId, token: Token) {
+        match self.tickets.values_mut().rev().find(|stored| stored.document == document) {
+            Some(last) => last.tokens.push(token),
+            None => self.notify(Event::Saved { token, document, result: Ok(()) }),
+        }
+    }
+
     /// Asks for chunks of a local edit to be made durable.
     pub(crate) fn append(&mut self, document: DocumentId, chunks: Vec<Bytes>, token: Option<Token>) {
         let Some(slot) = self.slots.get_mut(&document) else { return };
@@ -27,7 +35,8 @@ impl Engine {
         slot.change_bytes += chunks.iter().map(Bytes::len).sum::<usize>();
         slot.appended += 1;
         let up_to = slot.appended;
-        let ticket = self.ticket(Stored { document, up_to, token, is_replacement: false, is_rescue: false });
+        let tokens = token.into_iter().collect();
+        let ticket = self.ticket(Stored { document, up_to, tokens, is_replacement: false, is_rescue: false });
         self.effects.push(Effect::Append { ticket, document, chunks, heads });
     }
 
@@ -50,7 +59,8 @@ impl Engine {
         slot.compacting = true;
         slot.appended += 1;
         let up_to = slot.appended;
-        let ticket = self.ticket(Stored { document, up_to, token: None, is_replacement: true, is_rescue: false });
+        let ticket =
+            self.ticket(Stored { document, up_to, tokens: Vec::new(), is_replacement: true, is_rescue: false });
         self.effects.push(Effect::Replace { ticket, document, snapshot, heads });
     }
 
@@ -70,7 +80,7 @@ impl Engine {
         {
             result = result.and(Err(failure.clone()));
         }
-        if let Some(token) = stored.token {
+        for token in stored.tokens {
             self.notify(Event::Saved { token, document, result: result.clone() });
         }
         if let Err(failure) = result {
@@ -181,7 +191,8 @@ impl Engine {
             let (Some(snapshot), heads) = (content.save(), content.heads().clone()) else { continue };
             slot.appended += 1;
             let up_to = slot.appended;
-            let ticket = self.ticket(Stored { document, up_to, token: None, is_replacement: true, is_rescue: true });
+            let ticket =
+                self.ticket(Stored { document, up_to, tokens: Vec::new(), is_replacement: true, is_rescue: true });
             self.effects.push(Effect::Replace { ticket, document, snapshot, heads });
         }
     }

@@ -19,6 +19,20 @@ fn an_edit_is_saved_when_the_store_says_so_and_not_before() {
 }
 
 #[test]
+fn an_edit_that_repeats_what_is_not_on_disk_yet_is_saved_with_it() {
+    let mut tablet = Node::new("tablet");
+    tablet.stores = false;
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    let again = tablet.edit(1, &[set("M050/status", "dead")]);
+    tablet.settle();
+    assert_eq!(tablet.was_saved(again), None);
+    tablet.store_all();
+    assert_eq!(tablet.was_saved(again), Some(true));
+    let once_more = tablet.edit(1, &[set("M050/status", "dead")]);
+    assert_eq!(tablet.was_saved(once_more), Some(true), "nothing waits any more");
+}
+
+#[test]
 fn the_relay_passes_an_edit_on_at_once_but_answers_its_writer_only_from_disk() {
     let (mut relay, mut tablet, mut desktop) = (Node::new("relay"), Node::new("tablet"), Node::new("desktop"));
     link(&mut tablet, &mut relay, 1);
