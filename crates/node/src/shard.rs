@@ -17,7 +17,7 @@ use comity_engine::{
 };
 use comity_model::{ChangeHash, DocumentId, Instant, LinkId, Timestamp};
 use comity_net::{Goodbye, code};
-use comity_store::{Op, Store, StoreError, Writer};
+use comity_store::{Op, Store, StoreError, StoredDocument, Writer};
 use comity_wire::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -32,6 +32,9 @@ const QUEUE: usize = 1_024;
 
 /// Data of frames that may wait for a shard, in KiB. A frame above it may wait when no other does.
 const QUEUE_KIB: u32 = 64 * 1_024;
+
+/// Longest wait for the store to read a document: a broken disk may hang.
+const LOAD_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A read of a document on its own thread.
 type Visit = Box<dyn FnOnce(Result<(&Document, Standing), Failure>) + Send>;
@@ -380,20 +383,23 @@ impl Worker {
     fn load(&self, document: DocumentId) {
         let store = Arc::clone(&self.surroundings.store);
         let reports = self.reports.clone();
-        self.surroundings.runtime.spawn_blocking(move || {
-            let result = store.load(&document).map_err(|error| failure(&error)).map(|stored| {
-                stored.map(|stored| Loaded {
-                    snapshot: stored.snapshot,
-                    changes: stored.changes,
-                    sessions: stored.sync_states,
-                })
-            });
+        self.surroundings.runtime.spawn(async move {
+            let read = tokio::task::spawn_blocking(move || store.load(&document));
+            let result = match tokio::time::timeout(LOAD_DEADLINE, read).await {
+                Ok(Ok(read)) => read.map_err(|error| failure(&error)).map(|stored| stored.map(loaded)),
+                // It panicked, or the runtime is going away.
+                Ok(Err(error)) => Err(Failure { kind: FailureKind::Io, message: error.to_string() }),
+                Err(_) => {
+                    let seconds = LOAD_DEADLINE.as_secs();
+                    let message = format!("the store did not read document {document} within {seconds} s");
+                    Err(Failure { kind: FailureKind::Io, message })
+                }
+            };
             // A stopped shard needs no answer.
             let _ = reports.send(Report::Engine(Input::Loaded { document, result }));
         });
     }
 
-    /// Tells an event; gives what the engine is to do because of it.
     fn notify(&mut self, event: Event) -> Option<Input> {
         match event {
             Event::Fetched { token, document, result } => return self.fetched(token, document, result),
@@ -438,6 +444,10 @@ impl Worker {
         }
         None
     }
+}
+
+fn loaded(stored: StoredDocument) -> Loaded {
+    Loaded { snapshot: stored.snapshot, changes: stored.changes, sessions: stored.sync_states }
 }
 
 /// Puts a store's error into the engine's words.
