@@ -126,6 +126,8 @@ pub enum NodeEvent {
     LinkUp(LinkInfo),
     /// A link is gone.
     LinkDown(LinkInfo),
+    /// The lists of the spaces have been read: what they list is wanted.
+    SpacesFollowed,
 }
 
 /// A running Comity: engine, store and links, over one data folder. Cheap to clone; all clones are the same node.
@@ -410,7 +412,7 @@ impl Inner {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, event: NodeEvent) {
+    pub fn tell(&self, event: NodeEvent) {
         // Nobody listens: nothing to tell.
         let _ = self.events.send(event);
     }

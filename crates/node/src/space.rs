@@ -10,7 +10,7 @@ use comity_model::{ActKind, DocumentId, KindName, SpaceId};
 use comity_store::Op;
 
 use crate::node::Inner;
-use crate::{NewDocument, Node, NodeError, OpenError};
+use crate::{NewDocument, Node, NodeError, NodeEvent, OpenError};
 
 /// Begins the rows of the store that name the spaces this node is in.
 const SPACE_ROWS: &str = "space/";
@@ -134,5 +134,7 @@ async fn follow(inner: Weak<Inner>, changed: Arc<tokio::sync::Notify>) {
             }
         }
         node.inner.board.spaces_followed(to_follow);
+        // Whoever waits to be synced waits for this, too.
+        node.inner.tell(NodeEvent::SpacesFollowed);
     }
 }

@@ -162,6 +162,21 @@ async fn everything_is_pending_until_there_was_a_relay() {
 }
 
 #[tokio::test]
+async fn whoever_waits_hears_when_the_list_of_a_space_has_been_read() {
+    // Without this event, a device whose list changed last waited for ever to be synced.
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    let mut events = node.events();
+    node.create_space("Solar park").await.unwrap();
+    loop {
+        if let NodeEvent::SpacesFollowed = events.recv().await.unwrap() {
+            break;
+        }
+    }
+    node.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_folder_belongs_to_one_node_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let node = open(folder.path()).await;
