@@ -7,7 +7,8 @@ use std::path::Path;
 use comity_model::{ActKind, KindSchema, PeerId, Value};
 use comity_net::{Frame, code, pair};
 use comity_node::{
-    Change, Document, Event, HistoryFilter, NewDocument, Node, NodeConfig, NodeError, OpenError, Origin, SyncState,
+    Change, Document, Event, HistoryFilter, NewDocument, Node, NodeConfig, NodeError, NodeEvent, OpenError, Origin,
+    SyncState,
 };
 use comity_wire::Message;
 
