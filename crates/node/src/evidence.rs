@@ -3,15 +3,21 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use comity_model::{DocumentId, PeerId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Messages that may wait to be written. Each may hold on to a whole message of a peer meanwhile.
+const WAITING_MAX: usize = 8;
 
 /// A folder of refused messages: for each one a `.bin` with the bytes and a `.txt` that says whose they were and why
 /// they were refused. Bounded: the oldest give way.
 pub(crate) struct Evidence {
     folder: PathBuf,
+    /// Places for messages that wait to be written.
+    places: Arc<Semaphore>,
     kept_max: usize,
     /// The number of the next one. Also keeps two writers from pruning at once.
     next: Mutex<u64>,
@@ -21,7 +27,14 @@ impl Evidence {
     pub fn open(folder: &Path, kept_max: usize) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let next = numbers(folder)?.last().map_or(1, |last| last + 1);
-        Ok(Self { folder: folder.to_owned(), kept_max, next: Mutex::new(next) })
+        let places = Arc::new(Semaphore::new(WAITING_MAX));
+        Ok(Self { folder: folder.to_owned(), places, kept_max, next: Mutex::new(next) })
+    }
+
+    /// Gives a place for a message that is to be written by [`keep`](Self::keep); `None` when too many wait. Who
+    /// refuses messages faster than the disk takes them has enough evidence.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
     /// Keeps one message. Trouble with the disk is logged: evidence is worth less than service.
@@ -76,6 +89,16 @@ fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_much_evidence_waits_to_be_written_and_not_one_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let evidence = Evidence::open(folder.path(), 3).unwrap();
+        let places: Vec<_> = (0..WAITING_MAX).map(|_| evidence.place().unwrap()).collect();
+        assert!(evidence.place().is_none());
+        drop(places);
+        assert!(evidence.place().is_some());
+    }
 
     #[test]
     fn the_oldest_evidence_gives_way_at_the_limit() {

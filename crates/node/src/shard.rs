@@ -355,7 +355,11 @@ impl Worker {
             Effect::Quarantine { peer, document, reason, bytes } => {
                 tracing::warn!(%peer, %document, %reason, bytes = bytes.len(), "quarantined");
                 let evidence = Arc::clone(&self.surroundings.evidence);
-                self.surroundings.runtime.spawn_blocking(move || evidence.keep(&peer, &document, &reason, &bytes));
+                let Some(place) = evidence.place() else { return };
+                self.surroundings.runtime.spawn_blocking(move || {
+                    evidence.keep(&peer, &document, &reason, &bytes);
+                    drop(place);
+                });
             }
             Effect::Notify(event) => self.events.push_back(event),
             other => tracing::error!(?other, "an effect that this driver does not know"),

@@ -165,14 +165,6 @@ impl Message {
         }
     }
 
-    /// Gives who the message says it is from, or the peer of the connection where it does not say.
-    pub const fn sender_or<'a>(&'a self, peer: &'a PeerId) -> &'a PeerId {
-        match self.sender() {
-            Some(sender) => sender,
-            None => peer,
-        }
-    }
-
     /// Gives whom the message is for, where it says so.
     pub const fn target(&self) -> Option<&PeerId> {
         match self {

@@ -3,7 +3,7 @@
 use comity_engine::{Event, Input};
 use comity_model::LinkId;
 
-use crate::support::{Node, document, exchange, link, set, unlink};
+use crate::support::{Node, document, exchange, link, set, three_in_step, two_in_step, unlink};
 
 #[test]
 fn an_edit_is_saved_when_the_store_says_so_and_not_before() {
@@ -34,12 +34,7 @@ fn an_edit_that_repeats_what_is_not_on_disk_yet_is_saved_with_it() {
 
 #[test]
 fn the_relay_passes_an_edit_on_at_once_but_answers_its_writer_only_from_disk() {
-    let (mut relay, mut tablet, mut desktop) = (Node::new("relay"), Node::new("tablet"), Node::new("desktop"));
-    link(&mut tablet, &mut relay, 1);
-    link(&mut desktop, &mut relay, 2);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    desktop.handle(Input::Want { document: document(1) });
-    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    let (mut relay, mut tablet, mut desktop) = three_in_step();
 
     relay.stores = false;
     tablet.edit(1, &[set("M051/status", "ok")]);
@@ -55,12 +50,7 @@ fn the_relay_passes_an_edit_on_at_once_but_answers_its_writer_only_from_disk() {
 
 #[test]
 fn a_writer_hears_that_its_edit_is_safe_even_when_messages_cross() {
-    let (mut relay, mut tablet, mut desktop) = (Node::new("relay"), Node::new("tablet"), Node::new("desktop"));
-    link(&mut tablet, &mut relay, 1);
-    link(&mut desktop, &mut relay, 2);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    desktop.handle(Input::Want { document: document(1) });
-    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    let (mut relay, mut tablet, mut desktop) = three_in_step();
 
     // The desktop's edit is on its way to the tablet while the tablet's is on its way to the relay.
     desktop.edit(1, &[set("M052/status", "ok")]);
@@ -85,10 +75,7 @@ fn a_writer_hears_that_its_edit_is_safe_even_when_messages_cross() {
 #[test]
 fn pending_changes_are_counted_across_a_restart_without_the_relay() {
     // S1.3, S1.9
-    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
-    link(&mut tablet, &mut relay, 1);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let (_, mut tablet) = two_in_step();
     tablet.handle(Input::LinkDown { link: LinkId(1) });
     for i in 0..3 {
         tablet.edit(1, &[set(&format!("M{i:03}/status"), "ok")]);
@@ -136,10 +123,7 @@ fn a_reader_that_waits_for_a_load_gets_its_answer_after_it() {
 
 #[test]
 fn a_new_link_does_not_make_the_relay_confirm_what_is_not_on_its_disk() {
-    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
-    link(&mut tablet, &mut relay, 1);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let (mut relay, mut tablet) = two_in_step();
 
     relay.stores = false;
     tablet.edit(1, &[set("M051/status", "ok")]);

@@ -7,14 +7,11 @@ use comity_engine::{CloseReason, Effect, Event, Failure, FailureKind, Input};
 use comity_model::{LinkId, PeerId};
 use comity_wire::Message;
 
-use crate::support::{LINK, Node, document, exchange, link, set, unlink};
+use crate::support::{LINK, Node, document, exchange, link, set, two_in_step, unlink};
 
 #[test]
 fn a_broken_disk_makes_a_document_read_only_and_tells_everybody() {
-    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
-    link(&mut tablet, &mut relay, 1);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let (mut relay, mut tablet) = two_in_step();
     relay.stores = false;
     tablet.edit(1, &[set("M051/status", "ok")]);
     exchange(&mut relay, &mut [(1, &mut tablet)]);
@@ -31,10 +28,7 @@ fn a_broken_disk_makes_a_document_read_only_and_tells_everybody() {
 #[test]
 fn a_full_disk_is_tried_again_and_nothing_is_lost() {
     // S1.3: when a limit is met the user is told and nothing is dropped.
-    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
-    link(&mut tablet, &mut relay, 1);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let (mut relay, mut tablet) = two_in_step();
     relay.stores = false;
     tablet.edit(1, &[set("M051/status", "ok")]);
     exchange(&mut relay, &mut [(1, &mut tablet)]);
@@ -79,10 +73,7 @@ fn an_edit_after_one_that_failed_is_not_called_saved() {
 
 #[test]
 fn a_relay_does_not_keep_how_strangers_stand() {
-    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
-    link(&mut tablet, &mut relay, 1);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let (mut relay, tablet) = two_in_step();
     let (sender, target) = (tablet.peer.clone(), relay.peer.clone());
     relay.receive(LINK, Message::DocUnavailable { sender, target, document: document(1) });
     relay.settle();
@@ -158,10 +149,7 @@ fn messages_of_a_link_that_is_gone_are_ignored() {
 #[test]
 fn a_store_that_lost_the_tail_still_comes_into_step() {
     // The relay advertised nothing that it lost to the tablet that wrote it; a kept session may still name it.
-    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
-    link(&mut tablet, &mut relay, 1);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let (mut relay, mut tablet) = two_in_step();
     let before = relay.disk.clone();
     tablet.edit(1, &[set("M051/status", "ok")]);
     exchange(&mut relay, &mut [(1, &mut tablet)]);

@@ -208,6 +208,24 @@ pub fn link(device: &mut Node, relay: &mut Node, number: u64) {
     relay.handle(Input::LinkUp { link: LinkId(number), peer: to_device });
 }
 
+/// Gives a relay and a tablet, linked by link 1, that have document 1 in step.
+pub fn two_in_step() -> (Node, Node) {
+    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
+    link(&mut tablet, &mut relay, 1);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    (relay, tablet)
+}
+
+/// Gives a relay, a tablet and a desktop, linked by links 1 and 2, that have document 1 in step.
+pub fn three_in_step() -> (Node, Node, Node) {
+    let ((mut relay, mut tablet), mut desktop) = (two_in_step(), Node::new("desktop"));
+    link(&mut desktop, &mut relay, 2);
+    desktop.handle(Input::Want { document: document(1) });
+    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    (relay, tablet, desktop)
+}
+
 /// Takes the link down on both sides.
 pub fn unlink(device: &mut Node, relay: &mut Node, number: u64) {
     device.handle(Input::LinkDown { link: LinkId(number) });

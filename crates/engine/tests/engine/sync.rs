@@ -7,7 +7,7 @@ use comity_engine::{Answer, Event, Input};
 use comity_model::{Limits, LinkId};
 use comity_wire::Message;
 
-use crate::support::{Node, document, exchange, link, set, unlink};
+use crate::support::{Node, document, exchange, link, set, three_in_step, two_in_step, unlink};
 
 #[test]
 fn what_one_device_writes_the_other_gets_through_the_relay() {
@@ -86,12 +86,7 @@ fn after_a_reconnect_only_news_travels() {
 
 #[test]
 fn an_evicted_document_comes_back_when_somebody_writes() {
-    let (mut relay, mut tablet, mut desktop) = (Node::new("relay"), Node::new("tablet"), Node::new("desktop"));
-    link(&mut tablet, &mut relay, 1);
-    link(&mut desktop, &mut relay, 2);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    desktop.handle(Input::Want { document: document(1) });
-    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    let (mut relay, mut tablet, mut desktop) = three_in_step();
     relay.wait(std::time::Duration::from_secs(61));
     assert_eq!(relay.engine.load().in_memory, 0, "idle documents leave the memory");
     tablet.edit(1, &[set("M051/status", "ok")]);
@@ -102,12 +97,7 @@ fn an_evicted_document_comes_back_when_somebody_writes() {
 #[test]
 fn presence_reaches_the_others_once_and_empty_ones_go_nowhere() {
     // S2.3
-    let (mut relay, mut tablet, mut desktop) = (Node::new("relay"), Node::new("tablet"), Node::new("desktop"));
-    link(&mut tablet, &mut relay, 1);
-    link(&mut desktop, &mut relay, 2);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    desktop.handle(Input::Want { document: document(1) });
-    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    let (mut relay, mut tablet, mut desktop) = three_in_step();
     tablet.handle(Input::Broadcast { document: document(1), data: Bytes::from_static(b"here") });
     tablet.handle(Input::Broadcast { document: document(1), data: Bytes::new() });
     tablet.settle();
@@ -151,10 +141,7 @@ fn readers_in_step_share_the_bytes_of_one_message() {
 
 #[test]
 fn changes_that_waited_for_others_and_were_evicted_are_asked_for_again() {
-    let (mut relay, mut tablet) = (Node::new("relay"), Node::new("tablet"));
-    link(&mut tablet, &mut relay, 1);
-    tablet.edit(1, &[set("M050/status", "dead")]);
-    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    let (mut relay, mut tablet) = two_in_step();
 
     // A change reaches the relay before the one it depends on, as a false positive of a Bloom filter makes it.
     tablet.edit(1, &[set("M050/status", "ok")]);
