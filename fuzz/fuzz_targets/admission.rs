@@ -1,8 +1,8 @@
-//! `cargo +nightly fuzz run admission`: see `comity_fuzz::admission`.
+//! `cargo xtask fuzz admission`: see `comity_fuzz::admission`.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| comity_fuzz::admission::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| comity_fuzz::fuzz(comity_fuzz::admission::run, data));
 
 #[cfg(not(fuzzing))]
 fn main() {}

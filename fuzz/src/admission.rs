@@ -2,14 +2,14 @@
 
 use comity_crdt::{Document, SyncSession, admit, admit_document};
 use comity_model::{Act, ActKind, ActorId, DeviceTag, HybridTime, Limits, Write};
-use sha2::{Digest, Sha256};
+
+use crate::frame::{chunk, message};
 
 /// Offers the bytes to the door in three ways: as a sync message, as a saved document, and, because no fuzzer guesses a
 /// SHA-256, as type and content of a chunk that is then framed properly. What is admitted is received by an empty
 /// document and by one with an edit; then both answer and save. Asserts that nothing gets past `catch_unwind`, and
 /// that a document which is still whole can be saved.
 pub fn run(data: &[u8]) {
-    silence_caught_panics();
     let limits = limits();
     offer(data, &limits);
     let _ = admit_document(data, &limits).map(|file| Document::import(&file));
@@ -59,35 +59,3 @@ fn edited(limits: &Limits) -> Document {
     document.edit(&actor, act, None, &[write], limits).expect("one small edit");
     document
 }
-
-fn leb(mut number: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-    out
-}
-
-/// A chunk with the right checksum.
-fn chunk(kind: u8, content: &[u8]) -> Vec<u8> {
-    let length = leb(content.len());
-    let hash = Sha256::new().chain_update([kind]).chain_update(&length).chain_update(content).finalize();
-    [&[0x85, 0x6f, 0x4a, 0x83], &hash[..4], &[kind], &length, content].concat()
-}
-
-/// A sync message with this as its only change.
-fn message(change: &[u8]) -> Vec<u8> {
-    [&[0x42, 0, 0, 0, 1][..], &leb(change.len()), change].concat()
-}
-
-/// Under libFuzzer every panic aborts, also one that is caught. Its hook is replaced; what is not caught still aborts.
-#[cfg(fuzzing)]
-fn silence_caught_panics() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| std::panic::set_hook(Box::new(|_| {})));
-}
-
-#[cfg(not(fuzzing))]
-fn silence_caught_panics() {}

@@ -5,6 +5,7 @@
 //! target/release/load fanout     1 writer, 20 edits a second, 50 readers: time from edit to applied
 //! target/release/load closed     20 documents with 2 writers each: an edit, its durable answer, the next edit
 //! target/release/load idle       1,000 connections in step with one document: memory of the relay
+//! target/release/load soak       half an hour of restarts under 200 clients that come and go: see `soak`
 //! ```
 //!
 //! Each run ends with a check that all replicas are equal. The relay stores on disk (`sled`, our journal in front) and
@@ -12,6 +13,7 @@
 
 mod client;
 mod process;
+mod soak;
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +36,8 @@ async fn main() -> Result<()> {
         Some("fanout") => fanout().await,
         Some("closed") => closed().await,
         Some("idle") => idle().await,
-        _ => bail!("usage: load fanout|closed|idle"),
+        Some("soak") => soak::run(&std::env::args().skip(2).collect::<Vec<_>>()).await,
+        _ => bail!("usage: load fanout|closed|idle|soak"),
     }
 }
 

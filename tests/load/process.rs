@@ -1,41 +1,93 @@
 //! A relay in a process of its own, and what the operating system says of it.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a relay may take to end in good order: its drain deadline, and time for the store.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A relay process; killed when dropped.
 pub struct RelayProcess {
     child: Child,
     pub url: String,
-    _folder: tempfile::TempDir,
+    /// Held for the sake of its end.
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl RelayProcess {
     /// Starts `comity relay` from beside this program, on a free port, with its data in a temporary folder.
     pub fn start() -> Result<Self> {
-        let program = std::env::current_exe()?.with_file_name("comity");
         let folder = tempfile::tempdir()?;
-        let mut child = Command::new(&program)
-            .args(["relay", "--listen", "127.0.0.1:0", "--data"])
-            .arg(folder.path())
-            .args(["--limit", "connections_per_address_max=4096", "--json"])
+        let mut relay = Self::start_in(folder.path(), "127.0.0.1:0", &[], Stdio::inherit())?;
+        relay._folder = Some(folder);
+        Ok(relay)
+    }
+
+    /// Starts one in this folder, at this address; blocks until it serves.
+    pub fn start_in(folder: &Path, listen: &str, limits: &[&str], log: impl Into<Stdio>) -> Result<Self> {
+        let program = binary()?;
+        let mut command = Command::new(&program);
+        command.args(["relay", "--listen", listen, "--json", "--data"]).arg(folder);
+        // All clients of a load come from one address.
+        for limit in ["connections_per_address_max=4096"].iter().chain(limits) {
+            command.args(["--limit", limit]);
+        }
+        let mut child = without_own_settings(&mut command)
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .with_context(|| format!("cannot run {}; build it first", program.display()))?;
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut line = String::new();
+        // From here on it is killed when something goes wrong.
+        let mut relay = Self { child, url: String::new(), _folder: None };
         lines.read_line(&mut line)?;
-        let ready: serde_json::Value = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
-        let url = ready["url"].as_str().context("the relay does not say its address")?.to_owned();
-        Ok(Self { child, url, _folder: folder })
+        let ready: serde_json::Value =
+            serde_json::from_str(&line).with_context(|| format!("the relay did not start; it said {line:?}"))?;
+        relay.url = ready["url"].as_str().context("the relay does not say its address")?.to_owned();
+        Ok(relay)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end with SIGTERM, and waits until it has.
+    pub fn stop(mut self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let status = self.ended(STOP_PATIENCE)?;
+        ensure!(status.success(), "the relay ended with {status} after SIGTERM");
+        Ok(())
+    }
+
+    fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
+        let until = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(Instant::now() < until, "the relay runs {} s after SIGTERM", within.as_secs());
+            // The standard library cannot wait for a process with a deadline.
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Gives the processor time that it has used.
     pub fn cpu(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields = stat.rsplit_once(')').context("an odd stat file")?.1;
         let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         // The kernel counts in hundredths of a second on every Linux in use.
@@ -44,10 +96,8 @@ impl RelayProcess {
 
     /// Gives the memory that it occupies.
     pub fn resident_bytes(&self) -> Result<usize> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-        let kib: usize = line.split_whitespace().nth(1).context("no number")?.parse()?;
-        Ok(kib * 1024)
+        let kib = number_of(self.pid(), "status", "VmRSS:")?;
+        Ok(usize::try_from(kib * 1024)?)
     }
 }
 
@@ -57,4 +107,26 @@ impl Drop for RelayProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Gives the `comity` beside this program.
+pub fn binary() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("comity"))
+}
+
+/// Takes the `COMITY_*` settings of whoever runs this away from a command.
+pub fn without_own_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COMITY_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Gives the first number after a word in one of the files of a process.
+pub fn number_of(pid: u32, file: &str, word: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/{file}");
+    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(word)).with_context(|| format!("no {word} in {path}"))?;
+    let number = rest.split_whitespace().next().with_context(|| format!("no number behind {word} in {path}"))?;
+    Ok(number.parse()?)
 }

@@ -1,8 +1,19 @@
 //! The bytes of the measured attacks on Automerge 0.12, and the envelope they travel in.
 
-use flate2::{Compression, write::DeflateEncoder};
-use sha2::{Digest, Sha256};
 use std::io::Write;
+
+use automerge::sync::SyncDoc;
+use automerge::transaction::Transactable;
+use automerge::{Automerge, ROOT, ScalarValue, sync};
+use flate2::{Compression, write::DeflateEncoder};
+
+// Admission has them from its own tests, where they are refused one by one.
+#[path = "../../crates/crdt/src/admit/tests/bytes.rs"]
+mod bytes;
+
+pub use bytes::{chunk, leb, message, run};
+
+pub mod mutants;
 
 /// A sync message whose Bloom filter has one entry and no bits: the next message that Automerge makes panics.
 pub fn zero_bit_bloom_filter() -> Vec<u8> {
@@ -30,40 +41,51 @@ pub fn deflated_column_bomb() -> Vec<u8> {
 
 /// A sync message with one legitimate change of about a hundred bytes that makes a list and inserts `count` nulls.
 pub fn run_length_bomb(count: u64) -> Vec<u8> {
-    message(&[run_length_change(count)])
+    message(&[bytes::run_length_bomb(count)])
 }
 
-fn run_length_change(count: u64) -> Vec<u8> {
-    let columns = [
-        (0x01, [nulls(1), run(count, &[0])].concat()),
-        (0x02, [nulls(1), run(count, &[1])].concat()),
-        (0x11, [nulls(2), run(count - 1, &[0])].concat()),
-        (0x13, [nulls(1), sleb(-2), vec![0, 2], run(count - 2, &[1])].concat()),
-        (0x15, [run(1, &[1, b'l']), nulls(count)].concat()),
-        (0x34, [leb(1), leb(count)].concat()),
-        (0x42, [run(1, &[2]), run(count, &[1])].concat()),
-        (0x56, run(count + 1, &[0])),
-        (0x70, run(count + 1, &[0])),
-    ];
-    // No dependencies; actor 0xaa, sequence 1, start 1, time 0, no message, no other actors.
-    let mut body = vec![0, 1, 0xaa, 1, 1, 0, 0, 0];
-    body.extend(leb(columns.len() as u64));
-    for (spec, bytes) in &columns {
-        body.extend(leb(*spec));
-        body.extend(leb(bytes.len() as u64));
-    }
-    body.extend(columns.iter().flat_map(|(_, bytes)| bytes));
-    chunk(1, &body)
+/// A sync message with a document of a few bytes that has five million operations.
+pub fn run_length_document() -> Vec<u8> {
+    let actions = run(5_000_000, &[1]);
+    // No actors, no heads, no change columns, one operation column (action).
+    let body = [&[0, 0, 0, 1, 0x42][..], &leb(actions.len() as u64), &actions].concat();
+    message(&[chunk(0, &body)])
 }
 
-/// A sync message that carries these chunks and nothing else.
-pub fn message(chunks: &[Vec<u8>]) -> Vec<u8> {
-    let mut out = [vec![0x42, 0, 0, 0], leb(chunks.len() as u64)].concat();
-    for chunk in chunks {
-        out.extend(leb(chunk.len() as u64));
-        out.extend(chunk);
-    }
-    out
+/// A sync message with a bundle whose content inflates to 300 MiB.
+pub fn deflated_bundle_bomb() -> Vec<u8> {
+    let bomb = deflated_zeros(300);
+    let body = [&[0, 0, 1, 9][..], &leb(bomb.len() as u64), &bomb].concat();
+    message(&[chunk(3, &body)])
+}
+
+/// A sync message with a bundle of a few bytes that says it has five million changes.
+pub fn run_length_bundle() -> Vec<u8> {
+    let changes = run(5_000_000, &[1]);
+    let body = [&[0, 0, 1, 1][..], &leb(changes.len() as u64), &changes].concat();
+    message(&[chunk(3, &body)])
+}
+
+/// A sync message with a legitimate document that holds so many bytes which nothing compresses.
+pub fn large_document(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let noise = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    let noise: Vec<u8> = noise.take(bytes / 8).flatten().collect();
+    let mut document = Automerge::new();
+    let put = document.transact(|transaction| transaction.put(ROOT, "noise", ScalarValue::Bytes(noise)));
+    put.expect("a map takes any value");
+    message(&[document.save()])
+}
+
+/// The sync message of somebody who has nothing and would like everything.
+pub fn wish() -> Vec<u8> {
+    let mut state = sync::State::new();
+    Automerge::new().generate_sync_message(&mut state).expect("a first message").encode()
 }
 
 /// A sync message with one `have` row that has this Bloom filter.
@@ -71,53 +93,9 @@ fn with_bloom_filter(filter: &[u8]) -> Vec<u8> {
     [&[0x42, 0, 0, 1, 0][..], &leb(filter.len() as u64), filter, &[0]].concat()
 }
 
-/// A chunk with the right checksum.
-fn chunk(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = leb(body.len() as u64);
-    let hash = Sha256::new().chain_update([kind]).chain_update(&length).chain_update(body).finalize();
-    [&[0x85, 0x6f, 0x4a, 0x83], &hash[..4], &[kind], &length, body].concat()
-}
-
 fn deflated_zeros(mebibytes: usize) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     let zeros = vec![0; 1 << 20];
     (0..mebibytes).try_for_each(|_| encoder.write_all(&zeros)).expect("a vector takes all");
     encoder.finish().expect("a vector takes all")
-}
-
-/// A run of equal values; the value is encoded already.
-fn run(count: u64, value: &[u8]) -> Vec<u8> {
-    let head = if count == 1 { sleb(-1) } else { sleb(count.cast_signed()) };
-    [&head, value].concat()
-}
-
-fn nulls(count: u64) -> Vec<u8> {
-    [vec![0], leb(count)].concat()
-}
-
-fn leb(mut number: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while number >= 0x80 {
-        out.push(low_seven(number) | 0x80);
-        number >>= 7;
-    }
-    out.push(low_seven(number));
-    out
-}
-
-fn sleb(mut number: i64) -> Vec<u8> {
-    let mut out = Vec::new();
-    loop {
-        let byte = low_seven(number.cast_unsigned());
-        number >>= 7;
-        if (number == 0 && byte & 0x40 == 0) || (number == -1 && byte & 0x40 != 0) {
-            out.push(byte);
-            return out;
-        }
-        out.push(byte | 0x80);
-    }
-}
-
-fn low_seven(number: u64) -> u8 {
-    (number & 0x7f) as u8
 }

@@ -8,6 +8,8 @@
 pub mod attacks;
 pub mod comity;
 pub mod device;
+pub mod frames;
+pub mod http;
 pub mod javascript;
 pub mod memory;
 pub mod raw;

@@ -1,18 +1,33 @@
 //! A peer that says whatever it likes: a WebSocket and nothing behind it.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use bytes::Bytes;
 use comity_model::{DocumentId, Limits, PeerId};
 use comity_wire::{Message, PROTOCOL_VERSION, PeerMetadata};
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as WsMessage;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::within;
 
+/// Where strangers come from, unless they say otherwise: not where the honest are, who share one machine with them here.
+pub const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
+
+/// Opens a connection from an address of this machine. All of 127.0.0.0/8 is.
+///
+/// # Errors
+/// When the relay cannot be reached.
+pub async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    within("a connection opens", socket.connect(to)).await
+}
+
 /// A socket to a relay, with a name for its side.
 pub struct Raw {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<TcpStream>,
     /// What this peer calls itself.
     pub peer: PeerId,
     /// What the relay calls itself, once it has said so.
@@ -31,14 +46,34 @@ pub struct Closed {
 impl Raw {
     /// Opens a socket and says nothing.
     pub async fn silent(url: &str, peer: &str) -> Self {
-        let opened = within("the raw socket opens", tokio_tungstenite::connect_async(url)).await;
-        let (socket, _) = opened.unwrap_or_else(|error| panic!("{url}: {error}"));
-        Self { socket, peer: peer_id(peer), relay: peer_id("unknown") }
+        Self::silent_from(STRANGER, url, peer).await
+    }
+
+    /// Opens a socket from an address and says nothing.
+    pub async fn silent_from(from: IpAddr, url: &str, peer: &str) -> Self {
+        Self::try_silent(from, url, peer).await.unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    /// Opens a socket from an address, if the relay lets it in, and says nothing.
+    ///
+    /// # Errors
+    /// How it was turned away.
+    pub async fn try_silent(from: IpAddr, url: &str, peer: &str) -> Result<Self, String> {
+        let address = url.trim_start_matches("ws://").parse().expect("a URL of an address");
+        let stream = connect(from, address).await.map_err(|error| error.to_string())?;
+        let opened = within("the raw socket opens", tokio_tungstenite::client_async(url, stream)).await;
+        let (socket, _) = opened.map_err(|error| error.to_string())?;
+        Ok(Self { socket, peer: peer_id(peer), relay: peer_id("unknown") })
     }
 
     /// Opens a socket and shakes hands.
     pub async fn joined(url: &str, peer: &str) -> Self {
-        let mut raw = Self::silent(url, peer).await;
+        Self::joined_from(STRANGER, url, peer).await
+    }
+
+    /// Opens a socket from an address and shakes hands.
+    pub async fn joined_from(from: IpAddr, url: &str, peer: &str) -> Self {
+        let mut raw = Self::silent_from(from, url, peer).await;
         let versions = vec![PROTOCOL_VERSION.to_owned()];
         raw.say(&Message::Join { sender: raw.peer.clone(), versions, metadata: PeerMetadata::default() }).await;
         match raw.hear().await {
@@ -59,10 +94,29 @@ impl Raw {
         let _ = within("the relay takes a message", self.socket.send(WsMessage::Binary(bytes))).await;
     }
 
+    /// Sends many messages in one go.
+    pub async fn say_all(&mut self, messages: impl IntoIterator<Item = Message>) {
+        for message in messages {
+            // What became of the connection is learnt by listening.
+            let _ = within("the relay takes a message", self.socket.feed(WsMessage::Binary(message.encode()))).await;
+        }
+        let _ = within("the relay takes the messages", self.socket.flush()).await;
+    }
+
+    /// Makes a sync message about a document.
+    pub fn sync(&self, document: DocumentId, data: impl Into<Bytes>) -> Message {
+        Message::Sync { sender: self.peer.clone(), target: self.relay.clone(), document, data: data.into() }
+    }
+
+    /// Makes a request for a document.
+    pub fn request(&self, document: DocumentId) -> Message {
+        let data = Bytes::from_static(&[0x42, 0, 0, 0, 0]);
+        Message::Request { sender: self.peer.clone(), target: self.relay.clone(), document, data }
+    }
+
     /// Sends the data of a sync message.
     pub async fn say_sync(&mut self, document: DocumentId, data: impl Into<Bytes>) {
-        let (sender, target) = (self.peer.clone(), self.relay.clone());
-        self.say(&Message::Sync { sender, target, document, data: data.into() }).await;
+        self.say(&self.sync(document, data)).await;
     }
 
     /// Sends an ephemeral message.
@@ -122,9 +176,7 @@ impl Raw {
         let mut id = [0xee; 16];
         id[..2].copy_from_slice(&neighbour.as_bytes()[..2]);
         let unknown = DocumentId::from_bytes(id);
-        let (sender, target) = (self.peer.clone(), self.relay.clone());
-        let data = Bytes::from_static(&[0x42, 0, 0, 0, 0]);
-        self.say(&Message::Request { sender, target, document: unknown, data }).await;
+        self.say(&self.request(unknown)).await;
         let mut said = Vec::new();
         loop {
             match self.hear().await {

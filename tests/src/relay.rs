@@ -76,11 +76,19 @@ impl RelayProcess {
     /// Starts one on a free port.
     pub async fn start(folder: &Path, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), folder.to_owned(), arguments).await
+        let command = Command::new(comity::binary());
+        Self::start_at(command, SocketAddr::from(([127, 0, 0, 1], 0)), folder.to_owned(), arguments).await
     }
 
-    async fn start_at(listen: SocketAddr, folder: PathBuf, arguments: Vec<String>) -> Self {
-        let mut command = Command::new(comity::binary());
+    /// Starts one that may have only so many files open.
+    pub async fn start_with_files(folder: &Path, arguments: &[&str], files_max: usize) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {files_max} && exec \"$0\" \"$@\"")).arg(comity::binary());
+        Self::start_at(command, SocketAddr::from(([127, 0, 0, 1], 0)), folder.to_owned(), arguments).await
+    }
+
+    async fn start_at(mut command: Command, listen: SocketAddr, folder: PathBuf, arguments: Vec<String>) -> Self {
         let mut child = comity::without_own_settings(&mut command)
             .args(["relay", "--listen", &listen.to_string(), "--data"])
             .arg(&folder)
@@ -120,6 +128,11 @@ impl RelayProcess {
         format!("ws://{}", self.address)
     }
 
+    /// Gives where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Gives the process id.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("the relay process runs")
@@ -147,7 +160,7 @@ pub struct Killed {
 impl Killed {
     /// Starts it again, where it was.
     pub async fn start(self) -> RelayProcess {
-        RelayProcess::start_at(self.address, self.folder, self.arguments).await
+        RelayProcess::start_at(Command::new(comity::binary()), self.address, self.folder, self.arguments).await
     }
 }
 

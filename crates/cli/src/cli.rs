@@ -155,7 +155,7 @@ fn level(command: &Command, global: &Global) -> &'static str {
         (true, _) => "error",
         (false, 0) if command.is_relay() => "info",
         // Damage to the store is told to people in words of their own.
-        (false, 0) => "warn,comity_store=error",
+        (false, 0) => "warn,comity_store=error,comity_node::losses=error",
         (false, 1) => "info",
         (false, 2) => "debug",
         (false, _) => "trace",

@@ -199,7 +199,7 @@ impl From<NodeError> for CommandError {
             NodeError::Load(ref failure) => {
                 let kind = if failure.kind == FailureKind::Damaged { Kind::Integrity } else { Kind::NotDone };
                 Self::from_error(kind, error)
-                    .hint("`comity store verify` checks the store; other documents are not touched")
+                    .hint("other documents are not touched; a sync brings back what peers have")
             }
             NodeError::Application(error) => match error.downcast::<HeadsMoved>() {
                 Ok(moved) => {
@@ -217,6 +217,8 @@ impl From<OpenError> for CommandError {
         match error {
             OpenError::OpenStore(error) => error.into(),
             OpenError::Store(error) => error.into(),
+            OpenError::OfADevice { .. } => Self::from_error(Kind::NotAllowed, error)
+                .hint("give it a new folder with --data; the devices fill it when they sync"),
             OpenError::Key { .. } => {
                 Self::from_error(Kind::Integrity, error).hint("the key is `device.key` in the data folder")
             }
@@ -233,14 +235,15 @@ impl From<StoreOpenError> for CommandError {
         let (kind, hint) = match &error {
             StoreOpenError::InUse { .. } => (
                 Kind::NotDone,
-                "one process at a time may have a data folder open: end the other `comity` (sync, watch, relay), or use --data FOLDER",
+                "one process at a time may have a data folder open, as `comity sync`, `watch` and `relay` do",
             ),
             StoreOpenError::Missing { .. } => {
                 (Kind::Missing, "make it with `comity init`, or choose another folder with --data")
             }
-            StoreOpenError::NotAStore { .. } | StoreOpenError::NotEmpty { .. } => {
-                (Kind::NotAllowed, "Comity does not write into folders that hold something else: use --data FOLDER")
-            }
+            StoreOpenError::NotAStore { .. } | StoreOpenError::NotEmpty { .. } => (
+                Kind::NotAllowed,
+                "Comity does not write into folders that hold something else; --data FOLDER names another",
+            ),
             StoreOpenError::Format { .. } => (Kind::Integrity, "`comity store salvage FOLDER` saves what can be read"),
             StoreOpenError::OtherEngine { .. } => {
                 (Kind::NotAllowed, "`comity store backup` of the other program makes a file that this one restores")
@@ -255,11 +258,12 @@ impl From<StoreOpenError> for CommandError {
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         let (kind, hint) = match &error {
-            StoreError::DamagedDocument { .. } | StoreError::DamagedMeta { .. } => {
-                (Kind::Integrity, "`comity store verify` lists all damage; a sync brings back what peers have")
-            }
-            StoreError::Full { .. } => (Kind::NotDone, "nothing was written; free some space and try again"),
-            _ => (Kind::NotDone, "nothing acknowledged is lost; try again, and `comity store verify` if it stays"),
+            StoreError::DamagedDocument { .. } | StoreError::DamagedMeta { .. } => (
+                Kind::Integrity,
+                "then a sync brings back what peers have; `comity evidence list` keeps what was found",
+            ),
+            StoreError::Full { .. } => (Kind::NotDone, "nothing was written"),
+            _ => (Kind::NotDone, "nothing acknowledged is lost; if it stays, `comity store verify` looks at the disk"),
         };
         Self::from_error(kind, error).hint(hint)
     }

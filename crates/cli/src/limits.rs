@@ -119,16 +119,18 @@ macro_rules! limits {
 }
 
 limits! {
-    message_bytes_max envelope_bytes_max ephemeral_bytes_max cbor_depth_max storage_ids_max
+    message_bytes_max received_bytes_max envelope_bytes_max ephemeral_bytes_max cbor_depth_max storage_ids_max
     hashes_max have_max bloom_entries_max chunks_max inflated_bytes_max change_operations_max message_operations_max
-    operations_free_max operations_per_byte_max chunk_actors_max dependencies_max orphan_bytes_max
+    price_free_bytes_max price_per_byte_max price_bytes_max chunk_actors_max dependencies_max orphan_bytes_max
+    orphan_operations_max document_operations_max document_changes_max
     edit_writes_max value_bytes_max
     connections_max connections_per_address_max connections_per_identity_max documents_per_link_max
     link_queue_messages_max link_queue_bytes_max header_deadline header_bytes_max headers_max join_deadline
     ping_interval dead_after
     ephemeral_per_second ephemeral_burst ephemeral_sessions_max
-    documents_loaded_max waiting_inputs_max waiting_bytes_max loads_max sessions_per_document_max idle_after
+    documents_loaded_max asked_max loaded_bytes_max waiting_inputs_max waiting_bytes_max loads_max sessions_per_document_max idle_after
     compaction_bytes_min evidence_max evidence_bytes_max
+    evidence_total_bytes_max evidence_per_minute
 }
 
 /// Sets one limit from the text of a flag, `NAME=VALUE`.

@@ -9,10 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::error::{CommandError, CommandResult, Kind};
+use crate::losses;
 use crate::output::{Output, count};
-
-/// Damaged documents that are listed.
-const LISTED_MAX: usize = 20;
 
 /// What every command is given.
 #[derive(Clone)]
@@ -72,21 +70,7 @@ impl Session {
     async fn open(&self, need: Need) -> CommandResult<Node> {
         let (node, report) = Node::open(self.node_config(need)).await?;
         if report.is_damaged() {
-            self.output.warn("the store was damaged; what could be saved was saved");
-            if let Some(reason) = &report.reason {
-                self.output.warn(reason);
-            }
-            for damaged in report.damaged.iter().take(LISTED_MAX) {
-                let what: Vec<String> = damaged.damage.iter().map(ToString::to_string).collect();
-                self.output.warn(format_args!("document {}: {}", damaged.document, what.join("; ")));
-            }
-            if report.damaged.len() > LISTED_MAX {
-                self.output.warn(format_args!("… and {} more documents", report.damaged.len() - LISTED_MAX));
-            }
-            if let Some(folder) = &report.set_aside {
-                self.output.warn(format_args!("the damaged files are in {}", folder.display()));
-            }
-            self.output.note("a sync with a relay brings back what it has");
+            losses::say(self.output, &node, &report).await;
         } else if !report.clean && !report.created {
             let groups = usize::try_from(report.journal.groups).unwrap_or(usize::MAX);
             tracing::info!(groups, "the last run did not end properly; the journal was replayed and verified");

@@ -103,7 +103,7 @@ pub(crate) fn split(mut bytes: &[u8]) -> Result<Vec<Chunk<'_>>, ChunkError> {
     Ok(chunks)
 }
 
-fn uleb(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn uleb(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

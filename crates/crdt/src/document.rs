@@ -7,8 +7,18 @@ use automerge::{Automerge, ReadDoc, SaveOptions};
 use bytes::Bytes;
 use comity_model::{Act, ActorId, ChangeHash, Heads};
 
+use crate::intake::Early;
 use crate::sync::PayloadCache;
 use crate::{convert, genesis};
+
+// What a document takes in memory, measured with `examples/memory_cost.rs` and rounded up.
+
+/// Bytes for an operation: columns and indexes.
+const OPERATION_BYTES: usize = 40;
+/// Bytes for a change: its place in the graph.
+const CHANGE_BYTES: usize = 300;
+/// How often the inflated bytes of the chunks stand in memory.
+const CONTENT_COPIES: usize = 2;
 
 /// A document: everything that has been written to it, by whom, knowing what.
 ///
@@ -24,7 +34,9 @@ pub struct Document {
     pub(crate) inner: Automerge,
     pub(crate) heads: Heads,
     /// Changes that wait inside Automerge for what they depend on, as they came.
-    pub(crate) orphans: BTreeMap<ChangeHash, Bytes>,
+    pub(crate) orphans: BTreeMap<ChangeHash, Early>,
+    /// Bytes of the chunks that it was made of, inflated.
+    pub(crate) content_bytes: usize,
     pub(crate) payloads: PayloadCache,
     broken: bool,
 }
@@ -47,7 +59,14 @@ impl Document {
 
     pub(crate) fn from_inner(inner: Automerge) -> Self {
         let heads = convert::heads(&inner.get_heads());
-        Self { inner, heads, orphans: BTreeMap::new(), payloads: PayloadCache::default(), broken: false }
+        Self {
+            inner,
+            heads,
+            orphans: BTreeMap::new(),
+            content_bytes: 0,
+            payloads: PayloadCache::default(),
+            broken: false,
+        }
     }
 
     /// Gives the heads: the name of the set of changes that the document consists of.
@@ -102,7 +121,15 @@ impl Document {
 
     /// Counts the bytes of changes that wait for what they depend on.
     pub fn orphan_bytes(&self) -> usize {
-        self.orphans.values().map(Bytes::len).sum()
+        self.orphans.values().map(|early| early.bytes.len()).sum()
+    }
+
+    /// Estimates the memory that the document takes while nothing happens, in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        let content = self.content_bytes.saturating_mul(CONTENT_COPIES);
+        let operations = self.operation_count().saturating_mul(OPERATION_BYTES);
+        let changes = self.change_count().saturating_mul(CHANGE_BYTES);
+        [operations, changes, self.orphan_bytes()].iter().fold(content, |sum, part| sum.saturating_add(*part))
     }
 
     /// Counts the changes that people and applications wrote: all but the constant genesis.

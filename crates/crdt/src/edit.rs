@@ -7,8 +7,10 @@ use automerge::{Automerge, AutomergeError, PatchLog, ReadDoc, ScalarValue};
 use bytes::Bytes;
 use comity_model::{Act, ActorId, ChangeHash, EntryId, FieldName, Heads, LIFE, Limits, RegisterKey, Value, Write};
 
+use crate::admit::weigh;
 use crate::document::Panicked;
 use crate::genesis::{self, Container};
+use crate::intake::TooLarge;
 use crate::{Document, chunk, convert};
 
 /// What an edit added to the document.
@@ -84,6 +86,9 @@ pub enum EditError {
         /// The id.
         id: String,
     },
+    /// The document would hold too much.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// Automerge refused.
     #[error("automerge refused the edit: {detail}")]
     Automerge {
@@ -145,6 +150,7 @@ impl Document {
         if puts.is_empty() {
             return Ok(Edited { hash: None, chunks });
         }
+        self.check_size(puts.len() as u64, 1, limits)?;
         if self.is_empty() {
             chunks.push(self.apply_genesis()?);
         }
@@ -160,6 +166,7 @@ impl Document {
             hash
         });
         self.advanced();
+        self.content_bytes += chunks.iter().map(|chunk| weigh(chunk).inflated_bytes).sum::<usize>();
         // Automerge drops waiting changes that the new one contradicts.
         self.forget_lost_orphans();
         Ok(Edited { hash, chunks })

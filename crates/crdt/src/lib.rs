@@ -47,9 +47,11 @@ mod document;
 mod edit;
 mod genesis;
 mod history;
+mod intake;
 mod load;
 #[cfg(test)]
 mod oracle;
+mod outline;
 mod read;
 mod receive;
 mod session;
@@ -63,7 +65,9 @@ pub use decode::{DecodedChange, DecodedOp, ObjectId, ObjectKind, OpAction, OpId,
 pub use document::Document;
 pub use edit::{EditError, Edited};
 pub use history::{HistoryFilter, HistoryItem};
+pub use intake::TooLarge;
 pub use load::LoadError;
+pub use outline::outline;
 pub use read::{Entry, Register, Remark, Version};
 pub use receive::{ReceiveError, Received};
 pub use session::{InvalidSession, SyncSession};

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use automerge::{Automerge, Change, ReadDoc};
 use comity_model::Heads;
 
+use crate::admit::weigh;
 use crate::chunk::{self, ChunkError, ChunkKind};
 use crate::{AdmittedDocument, Document, convert};
 
@@ -57,7 +58,13 @@ impl Document {
         snapshot: Option<&[u8]>,
         changes: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<Self, LoadError> {
-        catch_unwind(AssertUnwindSafe(|| load(snapshot, changes))).unwrap_or(Err(LoadError::Panicked))
+        let changes: Vec<_> = changes.into_iter().collect();
+        let weights = changes.iter().map(AsRef::as_ref).chain(snapshot).map(|bytes| weigh(bytes).inflated_bytes);
+        let content = weights.fold(0, usize::saturating_add);
+        let load = || load(snapshot, changes);
+        let mut document = catch_unwind(AssertUnwindSafe(load)).unwrap_or(Err(LoadError::Panicked))?;
+        document.content_bytes = content;
+        Ok(document)
     }
 
     /// Makes a document of an admitted file.

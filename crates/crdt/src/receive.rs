@@ -5,16 +5,16 @@
 //! load is noticed and the bytes that came can be stored as they are. And changes that wait for others are bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::sync::{Capability, Message, MessageFlags};
-use automerge::{Automerge, AutomergeError, Change, ReadDoc};
+use automerge::{Automerge, AutomergeError, ReadDoc};
 use bytes::Bytes;
 use comity_model::{ActorId, ChangeHash, Heads, Limits};
 
-use crate::chunk::{self, ChunkError, ChunkKind};
+use crate::chunk::ChunkError;
 use crate::document::Panicked;
-use crate::{Admitted, Document, SyncSession, convert, genesis};
+use crate::intake::{Early, TooLarge, refuse_forged_genesis};
+use crate::{Admitted, Document, SyncSession, convert};
 
 /// What a message added to the document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,13 +62,24 @@ pub enum ReceiveError {
         /// The bound.
         max: usize,
     },
+    /// Too many operations wait for changes that have not come.
+    #[error("{actual} operations wait for changes that were not sent, {max} are allowed; all were dropped")]
+    TooManyEarlyOperations {
+        /// Operations that would wait.
+        actual: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// The document would hold too much.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// Automerge refused.
     #[error("automerge refused the message: {detail}")]
     Automerge {
         /// What it says.
         detail: String,
     },
-    /// Automerge panicked while it decoded a change; the document is as it was.
+    /// Automerge panicked while it decoded a change.
     #[error("the peer sent a change that automerge cannot decode without a panic")]
     Undecodable,
     /// Automerge cannot write what it has read.
@@ -97,15 +108,6 @@ impl From<AutomergeError> for ReceiveError {
     }
 }
 
-/// The chunks of a message, decoded, without what is known already.
-#[derive(Default)]
-struct Arrived<'a> {
-    documents: Vec<&'a [u8]>,
-    document_heads: Vec<ChangeHash>,
-    changes: Vec<Change>,
-    bytes: BTreeMap<ChangeHash, Bytes>,
-}
-
 impl Document {
     /// Takes in a message that passed admission.
     ///
@@ -121,15 +123,26 @@ impl Document {
         if self.is_broken() {
             return Err(ReceiveError::Broken);
         }
-        let message = admitted.message;
+        let Admitted { message, cost } = admitted;
         note_flags(session, &message);
         let acknowledgement = message.changes.is_empty();
         let before = self.heads.clone();
-        let received = if acknowledgement { Received::default() } else { self.apply(&message, limits)? };
+        let received = if acknowledgement {
+            Received::default()
+        } else {
+            let received = self.apply(&message, limits)?;
+            self.content_bytes = self.content_bytes.saturating_add(cost.inflated_bytes);
+            received
+        };
         if !acknowledgement {
             session.state.shared_heads = advanced_heads(&before, &self.heads, &session.state.shared_heads);
         }
+        let starts_over = message.flags.is_some_and(|flags| flags.contains(MessageFlags::SYNC_RESET));
         self.note_peer(session, message, acknowledgement);
+        if starts_over {
+            // It has forgotten what it was told, or was deaf for a while.
+            session.owe_receipt();
+        }
         Ok(received)
     }
 
@@ -172,76 +185,40 @@ impl Document {
     /// Applies the changes of a message. On error either nothing has happened or the document is thrown away: what was
     /// applied is not stored, so it must not stay.
     fn apply(&mut self, message: &Message, limits: &Limits) -> Result<Received, ReceiveError> {
-        let Ok(arrived) = catch_unwind(AssertUnwindSafe(|| self.decode_chunks(message))) else {
-            // Decoding does not touch the document, so it stays good.
-            return Err(ReceiveError::Undecodable);
-        };
-        let Arrived { documents, document_heads, changes, bytes } = arrived?;
-        if documents.is_empty() && changes.is_empty() {
-            return Ok(Received::default());
-        }
         let before = self.heads.clone();
-        let applied = self.guarded("receive", |inner| apply_all(inner, &documents, changes))?;
-        self.advanced();
-        let outcome = applied.map_err(ReceiveError::from).and_then(|()| {
-            let settled = self.settle(bytes, &document_heads)?;
+        let outcome = self.take_in(message.changes.iter(), limits).and_then(|arrived| {
+            self.advanced();
+            let settled = self.settle(arrived.changes, &arrived.document_heads)?;
             self.verify_rewritable(settled.keys())?;
-            let waiting = self.orphan_bytes();
-            if waiting > limits.orphan_bytes_max {
-                return Err(ReceiveError::TooManyOrphans { actual: waiting, max: limits.orphan_bytes_max });
-            }
-            self.received(&before, settled, &documents)
+            self.received(&before, settled, &arrived.documents)
         });
-        if outcome.is_err() && (self.heads != before || !self.orphans.is_empty()) {
+        self.advanced();
+        // What waited inside Automerge it may have dropped over the error.
+        let is_as_before = self.heads == before && self.orphans.is_empty() && !self.has_queue();
+        if outcome.is_err() && !is_as_before && !self.is_broken() {
             self.discard();
         }
         outcome
     }
 
-    /// Splits the chunks of a message and decodes the changes that are not known yet.
-    fn decode_chunks<'a>(&self, message: &'a Message) -> Result<Arrived<'a>, ReceiveError> {
-        let mut arrived = Arrived::default();
-        for part in message.changes.iter() {
-            for chunk in chunk::split(part)? {
-                match chunk.kind {
-                    ChunkKind::Document => {
-                        let heads = chunk.document_heads().ok_or(ChunkError::Truncated)?;
-                        if !heads.iter().all(|hash| self.contains(hash)) {
-                            arrived.documents.push(chunk.bytes);
-                            arrived.document_heads.extend(heads);
-                        }
-                    }
-                    ChunkKind::Change | ChunkKind::CompressedChange => {
-                        let change = chunk.change()?;
-                        let hash = convert::hash(change.hash());
-                        if self.contains(&hash) || self.orphans.contains_key(&hash) || arrived.bytes.contains_key(&hash)
-                        {
-                            continue;
-                        }
-                        refuse_forged_genesis(hash, change.actor_id().to_bytes())?;
-                        arrived.bytes.insert(hash, Bytes::copy_from_slice(chunk.bytes));
-                        arrived.changes.push(change);
-                    }
-                    ChunkKind::Bundle => return Err(ChunkError::Kind(3).into()),
-                }
-            }
-        }
-        Ok(arrived)
+    /// Tells whether changes wait inside Automerge.
+    fn has_queue(&self) -> bool {
+        !self.quietly("queue", |inner| inner.get_missing_deps(&[])).is_empty()
     }
 
     /// Verifies that everything that came is applied or waits, because Automerge calls a partial load a success.
     /// Gives the bytes of what is applied now and was not before.
     fn settle(
         &mut self,
-        arrived: BTreeMap<ChangeHash, Bytes>,
+        arrived: BTreeMap<ChangeHash, Early>,
         document_heads: &[ChangeHash],
     ) -> Result<BTreeMap<ChangeHash, Bytes>, ReceiveError> {
         let mut applied = BTreeMap::new();
-        for (hash, bytes) in std::mem::take(&mut self.orphans).into_iter().chain(arrived) {
+        for (hash, early) in std::mem::take(&mut self.orphans).into_iter().chain(arrived) {
             if self.contains(&hash) {
-                applied.insert(hash, bytes);
+                applied.insert(hash, early.bytes);
             } else {
-                self.orphans.insert(hash, bytes);
+                self.orphans.insert(hash, early);
             }
         }
         let mut missing: Vec<ChangeHash> = document_heads.iter().filter(|hash| !self.contains(hash)).copied().collect();
@@ -310,21 +287,6 @@ impl Document {
         let chunks: Option<Vec<_>> = new_changes.iter().map(|hash| arrived.remove(hash)).collect();
         Ok(Received { new_changes, chunks: chunks.ok_or(ReceiveError::Unsavable)?, whole: false })
     }
-}
-
-/// Nobody else may write as the genesis actor: a change of theirs with its first number would keep the real one out.
-fn refuse_forged_genesis(hash: ChangeHash, actor: &[u8]) -> Result<(), ReceiveError> {
-    if actor == genesis::ACTOR && hash != genesis::HASH {
-        return Err(ReceiveError::ForgedGenesis { hash });
-    }
-    Ok(())
-}
-
-fn apply_all(inner: &mut Automerge, documents: &[&[u8]], changes: Vec<Change>) -> Result<(), AutomergeError> {
-    for document in documents {
-        inner.load_incremental(document)?;
-    }
-    inner.apply_changes(changes)
 }
 
 fn note_flags(session: &mut SyncSession, message: &Message) {

@@ -47,7 +47,10 @@ impl SyncSession {
     /// it believes has arrived, so the next message asks it to forget what it has sent.
     pub fn restart(&mut self) {
         let their_capabilities = self.state.their_capabilities.take();
-        *self = Self { state: State { their_capabilities, needs_reset: true, ..State::default() }, ..Self::default() };
+        // What the peer is known to have it has still, and it may have no reason to say so again.
+        let shared_heads = std::mem::take(&mut self.state.shared_heads);
+        let state = State { their_capabilities, shared_heads, needs_reset: true, ..State::default() };
+        *self = Self { state, ..Self::default() };
     }
 
     /// Lets the next message be made even if the peer seems to know our heads. Automerge says nothing to a peer that

@@ -67,17 +67,38 @@ pub enum Effect {
     },
     /// Keep bytes that were refused: they are evidence.
     Quarantine {
+        /// The link by which they came.
+        link: LinkId,
         /// Who sent them.
         peer: PeerId,
         /// About which document.
-        document: DocumentId,
+        document: Option<DocumentId>,
+        /// Where they were refused.
+        at: RefusedAt,
         /// Why they were refused.
         reason: String,
         /// The bytes, cut to the limit.
         bytes: Bytes,
+        /// How many there were.
+        size: usize,
     },
     /// Tell whoever listens.
     Notify(Event),
+}
+
+/// How far refused bytes got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusedAt {
+    /// A message of the protocol that is forged or out of place. The bytes are the message, or the beginning of its data
+    /// when that is above the limit.
+    Protocol,
+    /// Refused by admission. The bytes are the sync message.
+    Admission,
+    /// Admitted, then refused by the document. The bytes are the sync message.
+    Apply,
+    /// Automerge panicked. The bytes are the sync message.
+    Panic,
 }
 
 /// Why the engine closes a link.
@@ -282,6 +303,16 @@ pub enum Event {
         /// What is wrong.
         failure: Failure,
     },
+    /// A peer has a change that contradicts one that is here: one actor wrote two different changes under one number. Its
+    /// changes are not taken for this document. The bytes are kept as evidence.
+    Contradicted {
+        /// Which document.
+        document: DocumentId,
+        /// Who has it.
+        link: LinkId,
+        /// Which change, in words.
+        reason: String,
+    },
     /// A failed document is on disk again, all of it, and can be changed.
     Recovered {
         /// Which.
@@ -309,6 +340,7 @@ impl Event {
             | Self::Unavailable { document, .. }
             | Self::Ephemeral { document, .. }
             | Self::Recovered { document }
+            | Self::Contradicted { document, .. }
             | Self::Failed { document, .. } => Some(*document),
             Self::PeerError { .. } => None,
         }

@@ -9,6 +9,7 @@ use comity_crdt::{Document, SyncSession};
 use comity_model::{ActorId, ChangeHash, DocumentId, Heads, HybridClock, Instant, Limits, LinkId, PeerId};
 
 use crate::ephemeral::Ephemerals;
+use crate::fair::FairTable;
 use crate::link::Link;
 use crate::slot::{Content, Slot, Waiting, open_session};
 use crate::{Answer, Effect, Event, Input, Origin, Peer, PeerStanding, Standing, Ticket, Token};
@@ -64,8 +65,12 @@ pub struct Engine {
     pub(crate) tickets: BTreeMap<Ticket, Stored>,
     pub(crate) next_ticket: u64,
     pub(crate) ephemerals: Ephemerals,
-    /// Documents in memory whose disk was full, and when they are tried again.
+    /// Who has asked for documents that are not here.
+    pub(crate) asked: FairTable<(DocumentId, LinkId), ()>,
+    /// Documents in memory whose disk was full, documents that could not be read when a link had news of them, and when
+    /// both are tried again.
     pub(crate) rescues: BTreeSet<DocumentId>,
+    pub(crate) unread: BTreeSet<DocumentId>,
     pub(crate) rescue_at: Duration,
     /// Documents whose standing may have changed since it was last told.
     pub(crate) restand: BTreeSet<DocumentId>,
@@ -103,6 +108,10 @@ pub struct Load {
     pub waiting: usize,
     /// (Sender, session) pairs remembered for ephemerals.
     pub ephemeral_sessions: usize,
+    /// (Document, link) pairs remembered because the document was asked for and is not here.
+    pub asked: usize,
+    /// Memory of the documents in memory, in bytes, by estimate.
+    pub weight_bytes: usize,
 }
 
 impl Engine {
@@ -110,6 +119,7 @@ impl Engine {
     pub fn new(config: Config) -> Self {
         Self {
             ephemerals: Ephemerals::new(config.limits.ephemeral_sessions_max),
+            asked: FairTable::new(config.limits.asked_max),
             config,
             clock: HybridClock::default(),
             links: BTreeMap::new(),
@@ -122,6 +132,7 @@ impl Engine {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             rescues: BTreeSet::new(),
+            unread: BTreeSet::new(),
             rescue_at: Duration::ZERO,
             restand: BTreeSet::new(),
             effects: Vec::new(),
@@ -167,7 +178,7 @@ impl Engine {
                 (Some(session), _) => session.shared_heads(),
                 (None, kept) => open_session(content, kept).shared_heads(),
             };
-            let answer = match peer.session.as_ref().and_then(SyncSession::peer_heads) {
+            let answer = match peer.session.as_ref().and_then(|session| session.peer_heads()) {
                 _ if peer.lacks => Answer::Unavailable,
                 None => Answer::None,
                 Some(heads) if heads == content.heads() => Answer::InStep,
@@ -202,6 +213,8 @@ impl Engine {
             outbox_messages_max: self.links.values().map(|link| link.outbox.len()).max().unwrap_or(0),
             waiting: self.slots.values().map(|slot| slot.waiting.len()).sum(),
             ephemeral_sessions: self.ephemerals.len(),
+            asked: self.asked.len(),
+            weight_bytes: self.weight_bytes(),
         }
     }
 
@@ -210,7 +223,7 @@ impl Engine {
         if state.peer.announce {
             for (document, slot) in self.slots.iter_mut().filter(|(_, slot)| slot.wanted) {
                 slot.peers.entry(link).or_default();
-                state.open.insert(*document);
+                state.open.touch(*document);
                 state.news.insert(*document);
             }
         }
@@ -222,14 +235,16 @@ impl Engine {
         let Some(state) = self.links.remove(&link) else { return };
         self.busy.remove(&link);
         self.starved.remove(&link);
-        for document in &state.open {
-            self.keep_session(document, link, state.peer.storage.as_ref());
-            let Some(slot) = self.slots.get_mut(document) else { continue };
+        self.ephemerals.forget_link(link);
+        self.asked.forget_link(link);
+        for document in state.open.iter() {
+            self.keep_session(&document, link, state.peer.storage.as_ref());
+            let Some(slot) = self.slots.get_mut(&document) else { continue };
             slot.peers.remove(&link);
             slot.held.remove(&link);
             slot.pulling.remove(&link);
             if slot.is_forgettable() {
-                self.slots.remove(document);
+                self.slots.remove(&document);
             }
         }
     }
@@ -272,7 +287,7 @@ impl Engine {
         slot.wanted = true;
         for (link, state) in self.links.iter_mut().filter(|(_, state)| state.peer.announce) {
             slot.peers.entry(*link).or_default();
-            state.open.insert(document);
+            state.open.touch(document);
             state.news.insert(document);
             self.busy.insert(*link);
         }
@@ -327,7 +342,7 @@ impl Engine {
         let peer = slot.peers.entry(link).or_default();
         if peer.session.is_none() {
             let kept = storage.and_then(|storage| slot.kept.get(storage));
-            peer.session = Some(open_session(document, kept));
+            peer.session = Some(Box::new(open_session(document, kept)));
         }
     }
 

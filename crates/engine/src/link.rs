@@ -1,6 +1,6 @@
 //! The state of one link.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use comity_model::{DocumentId, Limits, PeerId, StorageId};
@@ -25,7 +25,7 @@ pub struct Peer {
 pub(crate) struct Link {
     pub peer: Peer,
     /// Documents that this peer and this node both know the other has open.
-    pub open: BTreeSet<DocumentId>,
+    pub open: OpenDocuments,
     /// Documents that have news for it.
     pub news: BTreeSet<DocumentId>,
     /// Short answers and ephemerals, in order. Bounded by the link's queue limit.
@@ -40,7 +40,7 @@ impl Link {
     pub fn new(peer: Peer, limits: &Limits, now: Duration) -> Self {
         Self {
             peer,
-            open: BTreeSet::new(),
+            open: OpenDocuments::default(),
             news: BTreeSet::new(),
             outbox: VecDeque::new(),
             in_flight_messages: 0,
@@ -73,6 +73,44 @@ impl Link {
     /// Takes one ephemeral out of the peer's allowance; false when it has used it up.
     pub fn may_send_ephemeral(&mut self, limits: &Limits, now: Duration) -> bool {
         self.tokens.take(limits, now)
+    }
+}
+
+/// The documents of a link, by when they were last spoken of.
+#[derive(Default)]
+pub(crate) struct OpenDocuments {
+    spoken: BTreeMap<DocumentId, u64>,
+    by_age: BTreeMap<u64, DocumentId>,
+    next: u64,
+}
+
+impl OpenDocuments {
+    pub fn len(&self) -> usize {
+        self.spoken.len()
+    }
+
+    pub fn contains(&self, document: &DocumentId) -> bool {
+        self.spoken.contains_key(document)
+    }
+
+    /// Gives the documents, the one last spoken of the longest ago first.
+    pub fn iter(&self) -> impl Iterator<Item = DocumentId> {
+        self.by_age.values().copied()
+    }
+
+    /// Opens a document, or takes note that it is spoken of.
+    pub fn touch(&mut self, document: DocumentId) {
+        if let Some(before) = self.spoken.insert(document, self.next) {
+            self.by_age.remove(&before);
+        }
+        self.by_age.insert(self.next, document);
+        self.next += 1;
+    }
+
+    pub fn remove(&mut self, document: &DocumentId) {
+        if let Some(number) = self.spoken.remove(document) {
+            self.by_age.remove(&number);
+        }
     }
 }
 

@@ -1,28 +1,49 @@
 //! What stays in memory: memory follows the active set, not the total.
 
+use comity_crdt::Document;
 use comity_model::{DocumentId, Instant, LinkId};
 
 use crate::engine::Engine;
-use crate::slot::Content;
+use crate::slot::{Content, Slot};
 
 impl Engine {
     pub(crate) fn tick(&mut self, now: Instant) {
         self.try_rescues(now);
         self.let_go(now);
+        self.recall();
     }
 
-    /// Lets go of documents that nobody has used for a while, or of the longest unused ones when there are too many.
+    /// Adds up what the documents in memory take, by estimate.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let weights = self.in_memory.iter().map(|(_, document)| self.weight_of(document));
+        weights.fold(0, usize::saturating_add)
+    }
+
+    fn weight_of(&self, document: &DocumentId) -> usize {
+        self.slots.get(document).and_then(Slot::document).map_or(0, Document::weight_bytes)
+    }
+
+    /// Lets go of documents that nobody has used for a while, or of the longest unused ones when there are too many or they
+    /// take too much memory: a document of a hundred bytes on disk may take a hundred megabytes here.
     pub(crate) fn let_go(&mut self, now: Instant) {
         let deadline = now.monotonic.checked_sub(self.config.limits.idle_after);
+        let limits = &self.config.limits;
+        let (documents_max, bytes_max) = (limits.documents_loaded_max, limits.loaded_bytes_max);
+        let mut weight = self.weight_bytes();
         let mut passed_over = Vec::new();
         while let Some((used_at, document)) = self.in_memory.first().copied() {
             let is_idle = deadline.is_some_and(|deadline| used_at <= deadline);
-            let too_many = self.in_memory.len() + passed_over.len() > self.config.limits.documents_loaded_max;
-            if !is_idle && !too_many {
+            let count = self.in_memory.len() + passed_over.len();
+            // One that is larger than all should be would be read again for each message.
+            let too_heavy = weight > bytes_max && self.in_memory.len() > 1;
+            if !is_idle && count <= documents_max && !too_heavy {
                 break;
             }
+            let own = self.weight_of(&document);
             self.in_memory.pop_first();
-            if !self.evict(document) {
+            if self.evict(document) {
+                weight = weight.saturating_sub(own);
+            } else {
                 passed_over.push((used_at, document));
             }
         }
@@ -43,6 +64,7 @@ impl Engine {
         self.keep_sessions(document);
         let slot = self.slots.get_mut(&document).expect("it was there a moment ago");
         slot.let_go_of_orphans();
+        let is_empty = slot.document().is_some_and(Document::is_empty);
         slot.content = Content::Cold;
         if slot.peers.is_empty() {
             // They are in the store, and come back with the document.
@@ -50,6 +72,13 @@ impl Engine {
         }
         if slot.is_forgettable() {
             self.slots.remove(&document);
+        } else if is_empty {
+            // Peers that said they have it never brought it.
+            Self::forget_empty_sessions(slot);
+            let links: Vec<LinkId> = slot.peers.keys().copied().collect();
+            for link in links {
+                self.note_asked(link, document);
+            }
         }
         true
     }
@@ -60,7 +89,7 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         let Content::Ready(content) = &slot.content else { return };
         let is_coming = slot.peers.values().any(|peer| {
-            let heads = peer.session.as_ref().and_then(comity_crdt::SyncSession::peer_heads);
+            let heads = peer.session.as_ref().and_then(|session| session.peer_heads());
             heads.is_some_and(|heads| !heads.is_empty())
         });
         let is_busy = slot.wanted || !slot.is_saved() || !slot.waiting.is_empty() || slot.reload;
@@ -69,6 +98,7 @@ impl Engine {
         }
         self.in_memory.remove(&(slot.used_at, document));
         slot.content = Content::Cold;
+        Self::forget_empty_sessions(slot);
         if slot.is_forgettable() {
             self.slots.remove(&document);
         }

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use comity_access::{Verdict, Who};
-use comity_crdt::{Received, admit};
+use comity_crdt::{ReceiveError, Received, admit};
 use comity_model::{DocumentId, Instant, LinkId};
 use comity_wire::Message;
 
-use crate::slot::{Content, SyncMessage, Waiting};
-use crate::{CloseReason, Effect, Engine, Event, Origin};
+use crate::slot::{Content, SyncMessage, Waiting, short};
+use crate::{CloseReason, Effect, Engine, Event, Origin, RefusedAt};
 
 impl Engine {
     pub(crate) fn received(&mut self, now: Instant, link: LinkId, message: Message) {
@@ -15,7 +15,7 @@ impl Engine {
         let is_relayed = matches!(message, Message::Ephemeral { .. });
         if let Some(claimed) = message.sender().filter(|sender| !is_relayed && **sender != state.peer.id) {
             let claimed = claimed.clone();
-            return self.close(link, CloseReason::ForgedSender { claimed });
+            return self.refuse_message(link, &message, CloseReason::ForgedSender { claimed });
         }
         match message {
             Message::Request { document, data, .. } => self.sync_bytes(now, link, document, true, data),
@@ -41,8 +41,10 @@ impl Engine {
                 let message = message.chars().take(200).collect();
                 self.notify(Event::PeerError { link, message });
             }
-            Message::Join { .. } => self.close(link, CloseReason::OutOfPlace { what: "join" }),
-            Message::Peer { .. } => self.close(link, CloseReason::OutOfPlace { what: "peer" }),
+            Message::Join { .. } | Message::Peer { .. } => {
+                let reason = CloseReason::OutOfPlace { what: message.type_name() };
+                self.refuse_message(link, &message, reason);
+            }
             // Gossip about third parties' heads is not kept: standing comes from a peer's own sync messages.
             Message::RemoteSubscriptionChange { .. } | Message::RemoteHeadsChanged { .. } => {}
             // The driver closes the connection; the engine hears of it by `LinkDown`.
@@ -61,19 +63,16 @@ impl Engine {
         }
         let admitted = match admit(&bytes, &self.config.limits) {
             Ok(admitted) => admitted,
-            Err(refusal) => return self.refuse(link, document, refusal.to_string(), bytes),
+            Err(refusal) => return self.refuse(link, document, RefusedAt::Admission, refusal.to_string(), bytes),
         };
         if admitted.has_changes()
             && let Verdict::Denied { reason } = self.config.rulebook.may_write(&who, &document)
         {
             return self.close(link, CloseReason::Denied { reason });
         }
-        let limit = self.config.limits.documents_per_link_max;
-        let Some(state) = self.links.get_mut(&link) else { return };
-        if !state.open.contains(&document) && state.open.len() >= limit {
-            return self.close(link, CloseReason::TooMany { what: "documents", limit });
+        if !self.open(link, document) {
+            return;
         }
-        state.open.insert(document);
         self.touch(now, document);
         let message = SyncMessage { link, is_request, admitted, bytes };
         let Some(slot) = self.slots.get_mut(&document) else { return };
@@ -117,11 +116,18 @@ impl Engine {
         let received = content.receive(session, admitted, &self.config.limits);
         let received = match received {
             Ok(received) => received,
+            Err(error @ ReceiveError::Equivocation { .. }) if !content.is_broken() => {
+                return self.contradicted(link, document, &error, bytes);
+            }
             Err(error) => {
                 let is_broken = content.is_broken();
-                self.refuse(link, document, error.to_string(), bytes);
+                let at = match error {
+                    ReceiveError::Panicked | ReceiveError::Undecodable => RefusedAt::Panic,
+                    _ => RefusedAt::Apply,
+                };
+                self.refuse(link, document, at, error.to_string(), bytes);
                 if is_broken {
-                    self.reload(document);
+                    self.reload_after_peer(document);
                 }
                 return;
             }
@@ -129,7 +135,8 @@ impl Engine {
         let is_empty = content.is_empty();
         peer.is_ahead = !content.covers(&heads);
         peer.awaits_receipt |= has_changes;
-        if peer.awaits_receipt && !has_changes {
+        // New changes make new heads, which are told anyhow; changes that are all here already do not.
+        if peer.awaits_receipt && received.chunks.is_empty() {
             session.owe_receipt();
         }
         let in_step = session.peer_heads().is_some_and(|heads| heads == content.heads());
@@ -137,11 +144,17 @@ impl Engine {
         if told {
             peer.in_step_at = Some(content.heads().clone());
         }
-        if announce {
+        // A relay has a few wanted documents too: those that its store lost.
+        if announce || slot.wanted {
             self.restand.insert(document);
         }
         let Received { new_changes, chunks, whole } = received;
+        // One that has something brings it; it must not be forgotten meanwhile.
+        if is_empty && heads.is_empty() {
+            self.note_asked(link, document);
+        }
         if !chunks.is_empty() {
+            self.note_present(document);
             self.append_received(document, chunks, whole);
             self.hold_those_ahead(document);
             self.spread(document, Some(link));
@@ -166,6 +179,23 @@ impl Engine {
         }
     }
 
+    /// Takes note that a peer has a change which contradicts one that is here: same actor and number, other content. Both
+    /// cannot be in one document, so here the first stays. Somebody's device was copied, or cheats, but this peer may only
+    /// have heard the other one first: it keeps its link, for all other documents, and this one stays as it is.
+    fn contradicted(&mut self, link: LinkId, document: DocumentId, error: &ReceiveError, bytes: Bytes) {
+        let reason = error.to_string();
+        self.quarantine(link, Some(document), RefusedAt::Apply, reason.clone(), bytes);
+        let peer = self.slots.get_mut(&document).and_then(|slot| slot.peers.get_mut(&link));
+        if peer.is_none_or(|peer| std::mem::replace(&mut peer.is_contradicted, true)) {
+            return;
+        }
+        let Some(state) = self.links.get(&link) else { return };
+        let (sender, target) = (self.config.peer.clone(), state.peer.id.clone());
+        let message = format!("document {} was not taken: {reason}", short(&document));
+        self.say(link, Message::Error { sender: Some(sender), target: Some(target), message });
+        self.notify(Event::Contradicted { document, link, reason });
+    }
+
     /// Holds back what is said to peers that have spoken of changes which were not here: what another has just brought
     /// may be just that.
     fn hold_those_ahead(&mut self, document: DocumentId) {
@@ -176,12 +206,27 @@ impl Engine {
     }
 
     /// Keeps refused bytes as evidence and closes the link they came by.
-    fn refuse(&mut self, link: LinkId, document: DocumentId, reason: String, bytes: Bytes) {
-        let Some(state) = self.links.get(&link) else { return };
-        let peer = state.peer.id.clone();
-        let bytes = bytes.slice(..bytes.len().min(self.config.limits.evidence_bytes_max));
-        self.effects.push(Effect::Quarantine { peer, document, reason: reason.clone(), bytes });
+    fn refuse(&mut self, link: LinkId, document: DocumentId, at: RefusedAt, reason: String, bytes: Bytes) {
+        self.quarantine(link, Some(document), at, reason.clone(), bytes);
         self.close(link, CloseReason::RefusedBytes { document, reason });
+    }
+
+    /// Keeps a whole message as evidence and closes the link it came by.
+    fn refuse_message(&mut self, link: LinkId, message: &Message, reason: CloseReason) {
+        // A long message is not written anew only to be cut: the beginning of its data says as much.
+        let bytes = match message.data() {
+            Some(data) if data.len() > self.config.limits.evidence_bytes_max => data.clone(),
+            _ => message.encode(),
+        };
+        self.quarantine(link, message.document(), RefusedAt::Protocol, reason.to_string(), bytes);
+        self.close(link, reason);
+    }
+
+    fn quarantine(&mut self, link: LinkId, document: Option<DocumentId>, at: RefusedAt, reason: String, bytes: Bytes) {
+        let Some(state) = self.links.get(&link) else { return };
+        let (peer, size) = (state.peer.id.clone(), bytes.len());
+        let bytes = bytes.slice(..size.min(self.config.limits.evidence_bytes_max));
+        self.effects.push(Effect::Quarantine { link, peer, document, at, reason, bytes, size });
     }
 
     /// Closes a link. The driver answers with `LinkDown`; until then, nothing more is taken from it or sent to it.

@@ -40,7 +40,8 @@ pub(crate) enum Waiting {
 #[derive(Default)]
 pub(crate) struct PeerDocument {
     /// `None` until the document is in memory for the first time, since a kept session is checked against it.
-    pub session: Option<SyncSession>,
+    /// Boxed: a map makes place for eleven peers at once, and most documents have one or two.
+    pub session: Option<Box<SyncSession>>,
     /// Nothing is said to this peer before the append of this number is durable: the peer may have a change that is in
     /// it, and would take our heads for a receipt.
     pub hold_until: u64,
@@ -52,6 +53,8 @@ pub(crate) struct PeerDocument {
     pub in_step_at: Option<Heads>,
     /// It has sent `request` or `sync`: it knows that we have the document open.
     pub has_spoken: bool,
+    /// It has a change that contradicts one of ours, and was told so.
+    pub is_contradicted: bool,
     /// It has said `doc-unavailable`, and nothing else since.
     pub lacks: bool,
 }

@@ -15,7 +15,7 @@ use crate::{CloseReason, Effect, Engine, Event, Failure, FailureKind, Loaded, Re
 /// it open.
 const RELOADS_MAX: u32 = 100;
 
-/// How often a document whose disk was full is tried again.
+/// How often a document whose disk was full, or that could not be read, is tried again.
 const RESCUE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Engine {
@@ -168,23 +168,36 @@ impl Engine {
     }
 
     /// Leaves a document cold after a load that failed for a passing reason, such as too many open files. Peers whose
-    /// messages were lost are closed: they come back and say them again.
+    /// messages were lost are closed: they come back and say them again. Those who were to be told something are told
+    /// later.
     fn give_up_load(&mut self, document: DocumentId, failure: Failure) {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         slot.content = Content::Cold;
-        slot.pulling.clear();
+        if !slot.pulling.is_empty() {
+            self.unread.insert(document);
+        }
         for link in self.turn_away(document, &failure) {
             self.close(link, CloseReason::Store { reason: failure.message.clone() });
         }
         self.notify(Event::Failed { document, failure });
     }
 
-    /// Tries to write documents whose disk was full: a snapshot holds everything that the failed appends held.
+    /// Tries to read documents that could not be read when a link had news of them, and to write those whose disk was
+    /// full: a snapshot holds everything that the failed appends held.
     pub(crate) fn try_rescues(&mut self, now: Instant) {
-        if self.rescues.is_empty() || now.monotonic < self.rescue_at {
+        if (self.rescues.is_empty() && self.unread.is_empty()) || now.monotonic < self.rescue_at {
             return;
         }
         self.rescue_at = now.monotonic + RESCUE_INTERVAL;
+        for document in std::mem::take(&mut self.unread) {
+            let pulling = self.slots.get_mut(&document).map(|slot| std::mem::take(&mut slot.pulling));
+            for link in pulling.unwrap_or_default() {
+                if let Some(state) = self.links.get_mut(&link) {
+                    state.news.insert(document);
+                    self.busy.insert(link);
+                }
+            }
+        }
         for document in self.rescues.clone() {
             let Some(slot) = self.slots.get_mut(&document) else { continue };
             let Content::Failed { document: Some(content), .. } = &slot.content else { continue };
@@ -256,6 +269,14 @@ impl Engine {
                 format!("document {} breaks each time it is read; run `comity store verify`", short(&document));
             return self.fail(document, Failure { kind: FailureKind::Damaged, message });
         }
+        slot.reload = true;
+        self.reload_if_saved(document);
+    }
+
+    /// Throws away a document that broke over what a peer sent. However often: the peer is closed each time, and must
+    /// not be able to make the document unreadable for others.
+    pub(crate) fn reload_after_peer(&mut self, document: DocumentId) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
         slot.reload = true;
         self.reload_if_saved(document);
     }

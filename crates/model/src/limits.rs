@@ -12,6 +12,9 @@ pub struct Limits {
     /// Longest WebSocket message. JavaScript clients send a whole document in one message, so this also bounds a
     /// document on its first way through.
     pub message_bytes_max: usize,
+    /// Most bytes of messages that are on their way in, over all connections of a relay and beyond the first 16 KiB of
+    /// each. Who finds no room waits; who uploads very slowly meanwhile is cut. At least one longest message fits.
+    pub received_bytes_max: usize,
     /// Longest envelope (everything but the data) of any frame, and longest whole frame that carries no document.
     pub envelope_bytes_max: usize,
     /// Longest data of an ephemeral message.
@@ -32,20 +35,30 @@ pub struct Limits {
     pub chunks_max: usize,
     /// Most bytes that the chunks of one message may inflate to.
     pub inflated_bytes_max: usize,
-    /// Most operations in one change chunk.
+    /// Most operations in one change, and most that are applied at once. For a moment Automerge needs about 570 bytes for
+    /// each.
     pub change_operations_max: u64,
     /// Most operations in all chunks of one message (a document chunk holds its whole history).
     pub message_operations_max: u64,
-    /// Operations that a message of any size may hold.
-    pub operations_free_max: u64,
-    /// Operations that a message may hold besides for each of its bytes. Run lengths make millions of a few bytes.
-    pub operations_per_byte_max: u64,
+    /// Memory that taking in a message of any size may cost, by estimate.
+    pub price_free_bytes_max: u64,
+    /// Bytes of memory that a message may cost besides for each of its bytes. Run lengths and deflate make millions of a
+    /// few bytes.
+    pub price_per_byte_max: u64,
+    /// Most memory that taking in a message may cost, by estimate, however long it is.
+    pub price_bytes_max: u64,
     /// Most actors in one chunk.
     pub chunk_actors_max: usize,
     /// Most dependencies of one change.
     pub dependencies_max: usize,
     /// Most bytes of changes kept whose dependencies have not come yet, per document.
     pub orphan_bytes_max: usize,
+    /// Most operations of such changes, per document: once what they wait for comes, they are applied at once.
+    pub orphan_operations_max: u64,
+    /// Most operations in a document. One that no message may hold could never reach a new peer.
+    pub document_operations_max: u64,
+    /// Most changes in a document. Loading costs Automerge about a kilobyte for each, if there are operations in it or not.
+    pub document_changes_max: u64,
 
     // Local edits.
     /// Most writes in one edit.
@@ -90,6 +103,12 @@ pub struct Limits {
     // Documents.
     /// Most documents in memory per shard; beyond it, idle ones are evicted early.
     pub documents_loaded_max: usize,
+    /// Most (document, link) pairs remembered because a peer asked for a document that is not here, per shard. Beyond it,
+    /// the peer that asked for most is forgotten with what it asked for first.
+    pub asked_max: usize,
+    /// Most bytes that the documents in memory may take, by estimate, per shard; beyond it, the longest unused are evicted
+    /// early. The one used last may always stay.
+    pub loaded_bytes_max: usize,
     /// Most inputs that wait for one document to load.
     pub waiting_inputs_max: usize,
     /// Most bytes of messages that wait for one document to load. One message may always wait.
@@ -106,6 +125,11 @@ pub struct Limits {
     pub evidence_max: usize,
     /// Longest quarantined message that is kept; longer ones are cut.
     pub evidence_bytes_max: usize,
+    /// Most bytes of evidence on disk, all records together. One record may always be there.
+    pub evidence_total_bytes_max: usize,
+    /// Records of evidence that are written in a minute, once `evidence_max` of them were written at once: a flood must
+    /// not wear out the disk.
+    pub evidence_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -114,6 +138,7 @@ impl Default for Limits {
         const MIB: usize = 1024 * KIB;
         Self {
             message_bytes_max: 64 * MIB,
+            received_bytes_max: 96 * MIB,
             envelope_bytes_max: MIB,
             ephemeral_bytes_max: 16 * KIB,
             cbor_depth_max: 16,
@@ -123,13 +148,17 @@ impl Default for Limits {
             bloom_entries_max: 2_000_000,
             chunks_max: 200_000,
             inflated_bytes_max: 256 * MIB,
-            change_operations_max: 1_000_000,
-            message_operations_max: 2_000_000,
-            operations_free_max: 200_000,
-            operations_per_byte_max: 4,
+            change_operations_max: 100_000,
+            message_operations_max: 1_000_000,
+            price_free_bytes_max: 96 * MIB as u64,
+            price_per_byte_max: 32,
+            price_bytes_max: 512 * MIB as u64,
             chunk_actors_max: 50_000,
             dependencies_max: 10_000,
             orphan_bytes_max: 16 * MIB,
+            orphan_operations_max: 100_000,
+            document_operations_max: 1_000_000,
+            document_changes_max: 80_000,
             edit_writes_max: 100_000,
             value_bytes_max: 64 * KIB,
             connections_max: 4_096,
@@ -148,6 +177,8 @@ impl Default for Limits {
             ephemeral_burst: 100,
             ephemeral_sessions_max: 10_000,
             documents_loaded_max: 1_000,
+            asked_max: 20_000,
+            loaded_bytes_max: 64 * MIB,
             waiting_inputs_max: 10_000,
             waiting_bytes_max: 64 * MIB,
             loads_max: 64,
@@ -156,6 +187,8 @@ impl Default for Limits {
             compaction_bytes_min: 64 * KIB,
             evidence_max: 64,
             evidence_bytes_max: 256 * KIB,
+            evidence_total_bytes_max: 8 * MIB,
+            evidence_per_minute: 6,
         }
     }
 }

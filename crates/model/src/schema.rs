@@ -43,14 +43,14 @@ pub enum InvalidValue {
         text: String,
     },
     /// Not of the declared type.
-    #[error("{field} must be a {expected}; got {text:?}")]
+    #[error("{field} must be a {expected}; got {given}")]
     Type {
         /// The field.
         field: String,
         /// The declared type, in words.
         expected: &'static str,
-        /// What was given, cut to a readable length.
-        text: String,
+        /// What was given, cut to a readable length; a text is in quotes.
+        given: String,
     },
     /// The schema declares no such field.
     #[error("{kind} has no field {field:?}; it has {known}")]
@@ -267,7 +267,7 @@ impl KindSchema {
         let wrong = || InvalidValue::Type {
             field: schema.name.clone(),
             expected: schema.field_type.in_words(),
-            text: excerpt(text),
+            given: format!("{:?}", excerpt(text)),
         };
         let value = match schema.field_type {
             FieldType::Text => Value::Text(text.to_owned()),
@@ -305,7 +305,10 @@ impl KindSchema {
             return Err(InvalidValue::Type {
                 field: schema.name.clone(),
                 expected: schema.field_type.in_words(),
-                text: excerpt(&value.to_string()),
+                given: match value.as_text() {
+                    Some(text) => format!("{:?}", excerpt(text)),
+                    None => excerpt(&value.to_string()),
+                },
             });
         }
         match value.as_text() {

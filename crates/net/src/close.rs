@@ -14,6 +14,8 @@ pub mod code {
     pub const UNSUPPORTED: u16 = 1003;
     /// No code was given; never sent.
     pub const NONE: u16 = 1005;
+    /// Text that is not UTF-8.
+    pub const NOT_UTF8: u16 = 1007;
     /// Against the rules of this relay.
     pub const POLICY: u16 = 1008;
     /// A message was longer than allowed.

@@ -9,12 +9,16 @@ use tokio::sync::oneshot;
 
 use crate::close::Goodbye;
 use crate::meter::Meter;
+use crate::network::Network;
 
 /// One unit on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// A whole message.
     Message(Bytes),
+    /// A whole text message, in UTF-8. A transport carries it; [`pump::run`](crate::pump::run) and
+    /// [`Connection::receive`] refuse it, because a link between nodes is binary.
+    Text(Bytes),
     /// A question whether we are there. The transport answers it by itself.
     Ping(Bytes),
     /// The answer to a ping.
@@ -41,6 +45,11 @@ pub trait Transport: Send + 'static {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
     /// Takes one frame.
     fn start_send(&mut self, frame: Frame) -> Result<(), LinkError>;
+    /// Takes a message in two parts, like [`start_send`](Self::start_send). A transport that can do without puts them
+    /// together only on the wire.
+    fn start_send_parts(&mut self, head: Bytes, rest: Bytes) -> Result<(), LinkError> {
+        self.start_send(Frame::Message([head, rest].concat().into()))
+    }
     /// Waits until all taken frames are with the operating system.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
     /// Ends the connection.
@@ -53,6 +62,8 @@ pub trait Transport: Send + 'static {
 pub struct Connection {
     /// Who is at the other end, for logs: an address or a URL.
     pub remote: String,
+    /// The network that somebody opened it from.
+    pub network: Option<Network>,
     pub(crate) transport: Box<dyn Transport>,
     pub(crate) goodbye: Option<oneshot::Receiver<Goodbye>>,
 }
@@ -60,13 +71,19 @@ pub struct Connection {
 impl Connection {
     /// Wraps a transport.
     pub fn new(remote: impl Into<String>, transport: impl Transport) -> Self {
-        Self { remote: remote.into(), transport: Box::new(transport), goodbye: None }
+        Self { remote: remote.into(), network: None, transport: Box::new(transport), goodbye: None }
     }
 
     /// Lets the giver end the connection from outside: [`pump::run`](crate::pump::run) says this goodbye when it
     /// comes. Dropping the sender means nothing.
     pub fn with_goodbye(mut self, goodbye: oneshot::Receiver<Goodbye>) -> Self {
         self.goodbye = Some(goodbye);
+        self
+    }
+
+    /// Puts a layer around what carries the connection.
+    pub fn wrapped<T: Transport>(mut self, layer: impl FnOnce(Box<dyn Transport>) -> T) -> Self {
+        self.transport = Box::new(layer(self.transport));
         self
     }
 
@@ -77,7 +94,10 @@ impl Connection {
 
     /// Receives one frame; the simple way, for handshakes and tests.
     pub async fn receive(&mut self) -> Option<Result<Frame, LinkError>> {
-        std::future::poll_fn(|cx| self.transport.poll_receive(cx)).await
+        match std::future::poll_fn(|cx| self.transport.poll_receive(cx)).await {
+            Some(Ok(Frame::Text(_))) => Some(Err(LinkError::Text)),
+            received => received,
+        }
     }
 
     /// Sends one frame and flushes; the simple way, for handshakes and tests.
@@ -112,12 +132,18 @@ pub enum LinkError {
     /// The peer sent text; only binary messages are spoken.
     #[error("the peer sent a text message; only binary messages are spoken here")]
     Text,
+    /// The peer sent text, or a close reason, that is not UTF-8.
+    #[error("the peer sent text that is not UTF-8")]
+    Utf8,
     /// The peer broke the WebSocket protocol.
     #[error("the peer broke the WebSocket protocol: {detail}")]
     Protocol {
         /// Which rule.
         detail: String,
     },
+    /// Memory for messages on their way in was used up, and this connection held some of it for long.
+    #[error("cut to make room: a long message came too slowly while others waited")]
+    NoRoom,
     /// The peer makes us answer more than it reads.
     #[error("the peer sends pings but does not read the answers")]
     PingFlood,
@@ -135,7 +161,9 @@ impl LinkError {
                 Some(Goodbye::new(code::TOO_LONG, format!("message too long: at most {limit} bytes")))
             }
             Self::Text => Some(Goodbye::new(code::UNSUPPORTED, "only binary messages are spoken here")),
+            Self::Utf8 => Some(Goodbye::new(code::NOT_UTF8, "the text is not UTF-8")),
             Self::Protocol { detail } => Some(Goodbye::new(code::PROTOCOL, detail.clone())),
+            Self::NoRoom => Some(Goodbye::new(code::TRY_LATER, "no room for a long message; try later")),
             Self::Io(_) | Self::PingFlood | Self::Ended => None,
         }
     }

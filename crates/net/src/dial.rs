@@ -19,9 +19,10 @@ use tokio_tungstenite::tungstenite::error::Error as WsError;
 
 use crate::connection::Connection;
 use crate::meter::{Meter, Metered};
+use crate::pieces::Pieces;
 use crate::url::Url;
 use crate::websocket::{SocketOptions, WebSocketTransport, buffered};
-use crate::{race, tls};
+use crate::{race, reason, tls};
 
 /// How to dial.
 #[derive(Clone, Debug)]
@@ -45,6 +46,16 @@ impl Default for DialOptions {
             extra_roots: None,
             user_agent: concat!("comity/", env!("CARGO_PKG_VERSION")).into(),
         }
+    }
+}
+
+impl DialOptions {
+    /// Checks what would be wrong with every dial: a file of certificates that cannot be used.
+    ///
+    /// # Errors
+    /// [`DialError::Roots`].
+    pub fn check(&self) -> Result<(), DialError> {
+        tls::client_config(self.extra_roots.as_deref()).map(drop)
     }
 }
 
@@ -94,12 +105,12 @@ pub enum DialError {
         source: io::Error,
     },
     /// TLS failed: most often a certificate that is not trusted.
-    #[error("cannot agree on TLS with {authority}: {source}; is the certificate for this name and trusted?")]
+    #[error("cannot agree on TLS with {authority}: {reason}")]
     Tls {
         /// Host and port.
         authority: String,
-        /// What rustls said.
-        source: io::Error,
+        /// What rustls said, in words.
+        reason: String,
     },
     /// The file of extra certificates cannot be used.
     #[error("cannot use the certificates in {}: {detail}", path.display())]
@@ -134,7 +145,7 @@ pub enum DialError {
         detail: String,
     },
     /// It took too long.
-    #[error("{url} did not answer within {after:?} while {step}")]
+    #[error("{url} did not answer within {} s while {step}", after.as_secs_f32())]
     TimedOut {
         /// Where.
         url: Url,
@@ -179,9 +190,10 @@ async fn attempt(url: &Url, options: &DialOptions, step: &watch::Sender<DialStep
         return upgrade(url, request, stream, meter, options).await;
     };
     step.send_replace(DialStep::Tls);
-    let tls_error = |source| DialError::Tls { authority: url.authority(), source };
-    let name = ServerName::try_from(url.host().to_owned()).map_err(|error| tls_error(io::Error::other(error)))?;
-    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(tls_error)?;
+    let tls_error = |reason| DialError::Tls { authority: url.authority(), reason };
+    let name = ServerName::try_from(url.host().to_owned()).map_err(|error| tls_error(error.to_string()))?;
+    let stream =
+        TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls_error(reason::tls(&error)))?;
     step.send_replace(DialStep::Upgrade);
     upgrade(url, request, stream, meter, options).await
 }
@@ -205,11 +217,12 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let config = SocketOptions::new(options.message_bytes_max).config();
-    let (socket, _) = client_async_with_config(request, buffered(stream), Some(config)).await.map_err(|error| {
+    let stream = Pieces::after_head(buffered(stream), options.message_bytes_max);
+    let (socket, _) = client_async_with_config(request, stream, Some(config)).await.map_err(|error| {
         let url = url.clone();
         match error {
             WsError::Http(response) => DialError::Refused { url, status: response.status().as_u16() },
-            other => DialError::Upgrade { url, detail: other.to_string() },
+            other => DialError::Upgrade { url, detail: reason::upgrade(&other) },
         }
     })?;
     Ok(Connection::new(url.to_string(), WebSocketTransport::new(socket, meter)))

@@ -30,11 +30,16 @@ const READ_BATCH: usize = 64;
 /// Longest wait for the peer to answer our goodbye.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Longest time for the goodbye to a peer that was cut to make room.
+const NO_ROOM_DEADLINE: Duration = Duration::from_millis(200);
+
 /// Something to write.
 #[derive(Clone, Debug)]
 pub enum Outgoing {
     /// One message.
     Message(Bytes),
+    /// One message in two parts, of which the second may be shared with other links.
+    Parts(Bytes, Bytes),
     /// The last word, said after all that was queued before it.
     Close(Goodbye),
 }
@@ -126,7 +131,7 @@ pub async fn run<H: Handler>(
     handler: H,
     keepalive: Keepalive,
 ) -> Closed {
-    let Connection { remote, transport, goodbye } = connection;
+    let Connection { remote, transport, goodbye, .. } = connection;
     // A setting of zero would spin, and one of centuries would overflow the clock.
     let bounded = |wait: Duration| wait.clamp(Duration::from_millis(1), Duration::from_secs(24 * 3600));
     let keepalive =
@@ -208,6 +213,9 @@ impl<'a, H: Handler> Pump<'a, H> {
                     self.closed.messages_read += 1;
                     delivery.set(Some(deliver(self.handler, message)));
                 }
+                Poll::Ready(Some(Ok(Frame::Text(_)))) => {
+                    return Inbound::Ended(CloseReason::Failed(LinkError::Text));
+                }
                 // The answer waits in the transport.
                 Poll::Ready(Some(Ok(Frame::Ping(_)))) => self.must_flush = true,
                 Poll::Ready(Some(Ok(Frame::Pong(_)))) => {}
@@ -220,6 +228,11 @@ impl<'a, H: Handler> Pump<'a, H> {
         let blocked = matches!(inbound, Inbound::Blocked);
         let mut again = matches!(inbound, Inbound::More);
         if let Inbound::Ended(reason) = inbound {
+            if matches!(&reason, CloseReason::Failed(error) if error.goodbye().is_some()) {
+                // A mistake of the peer does not undo what it asked before: the answers go first, as far as they are
+                // queued and the socket takes them now.
+                let _ = self.poll_outbound(cx);
+            }
             return Poll::Ready(reason);
         }
         if let Some(goodbye) = self.poll_goodbye(cx) {
@@ -279,14 +292,16 @@ impl<'a, H: Handler> Pump<'a, H> {
                     self.unflushed.messages += 1;
                     self.unflushed.bytes += message.len();
                     self.transport.start_send(Frame::Message(message))?;
-                    if self.unflushed.bytes >= BATCH_BYTES {
-                        break;
-                    }
+                }
+                Poll::Ready(Some(Outgoing::Parts(head, rest))) => {
+                    self.unflushed.messages += 1;
+                    self.unflushed.bytes += head.len() + rest.len();
+                    self.transport.start_send_parts(head, rest)?;
                 }
                 Poll::Ready(Some(Outgoing::Close(goodbye))) => last_word = Some(goodbye),
                 Poll::Ready(None) => last_word = Some(Goodbye::new(code::NORMAL, "")),
             }
-            if last_word.is_some() {
+            if last_word.is_some() || self.unflushed.bytes >= BATCH_BYTES {
                 break;
             }
         }
@@ -377,6 +392,8 @@ async fn finish(transport: &mut dyn Transport, reason: &CloseReason, deadline: D
         poll_fn(|cx| transport.poll_close(cx)).await;
         Ok::<(), LinkError>(())
     };
+    let is_pressed = matches!(reason, CloseReason::Failed(LinkError::NoRoom));
+    let deadline = if is_pressed { NO_ROOM_DEADLINE } else { deadline };
     // Whether the peer heard us or not, the connection is dropped now.
     let _ = timeout(deadline, ending).await;
 }

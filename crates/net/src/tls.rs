@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 
 use crate::dial::DialError;
 
@@ -27,8 +27,13 @@ pub(crate) fn client_config(extra_roots: Option<&Path>) -> Result<Arc<ClientConf
 fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), DialError> {
     let unusable = |detail: String| DialError::Roots { path: path.to_owned(), detail };
     let mut count = 0;
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))? {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+    let unreadable = |error: pem::Error| match error {
+        // The operating system's own words, without the library's.
+        pem::Error::Io(error) => unusable(error.to_string()),
+        error => unusable(error.to_string()),
+    };
+    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+        let certificate = certificate.map_err(unreadable)?;
         roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
         count += 1;
     }

@@ -95,6 +95,9 @@ impl FromStr for Url {
         if host.is_empty() {
             return Err(UrlError::Host(text.to_owned()));
         }
+        if host.contains(['[', ']']) {
+            return Err(UrlError::Syntax(text.to_owned()));
+        }
         let port_is_written = !authority.ends_with(']') && authority.contains(':');
         let port = match uri.port_u16() {
             Some(port) if port > 0 => port,
@@ -151,6 +154,7 @@ mod tests {
         assert!(parse("ws://host:65536").is_err());
         assert!(parse("ws://host:").is_err());
         assert!(parse("ws://ho st").is_err());
+        assert!(matches!(parse("wss://-[]/sync"), Err(UrlError::Syntax(_))), "it would be shown as wss://-[/sync");
     }
 
     proptest! {

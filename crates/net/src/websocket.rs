@@ -16,13 +16,15 @@ use tokio_tungstenite::tungstenite::{handshake, protocol::frame::Frame as WsFram
 use crate::close::{Goodbye, code};
 use crate::connection::{Connection, Frame, LinkError, Transport};
 use crate::meter::Meter;
+use crate::network::Network;
+use crate::pieces::Pieces;
+use crate::room::{NoRoom, Room};
 
 /// Bytes read from the socket at once.
 const SOCKET_READ_BYTES: usize = 4096;
 
-/// Bytes that the WebSocket library takes at once, from memory. Small, because it leaves up to this much behind a
-/// large message in the same allocation, and the message stays in memory until that rest is used up (see [`Held`]).
-const CHUNK_BYTES: usize = 256;
+/// Bytes that the WebSocket library takes at once, from memory.
+const CHUNK_BYTES: usize = 1024;
 
 /// A longer message is sent in frames of this size. So the write buffer, which never shrinks, stays small; a blocked
 /// write never moves megabytes; and a pong can go out in between.
@@ -34,21 +36,35 @@ const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Most bytes that wait for the socket: a buffer, a fragment, and the answers to some pings.
 const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// A message from this size on is large.
-const LARGE_BYTES: usize = 64 * 1024;
-
 /// What a WebSocket accepts.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SocketOptions {
     /// Longest message received.
     pub message_bytes_max: usize,
+    /// Room for messages that have not wholly arrived, shared with other connections; without it there is no bound but
+    /// that of each connection.
+    pub room: Option<Arc<Room>>,
+    /// Where the connection comes from.
+    pub network: Option<Network>,
 }
 
 impl SocketOptions {
     /// Accepts messages up to this size.
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { message_bytes_max }
+        Self { message_bytes_max, room: None, network: None }
+    }
+
+    /// Shares room with other connections.
+    pub fn in_room(mut self, room: Arc<Room>) -> Self {
+        self.room = Some(room);
+        self
+    }
+
+    /// Says where the connection comes from.
+    pub fn from_network(mut self, network: Network) -> Self {
+        self.network = Some(network);
+        self
     }
 
     pub(crate) fn config(&self) -> WebSocketConfig {
@@ -68,8 +84,12 @@ pub async fn upgraded<S>(io: S, meter: Arc<Meter>, remote: impl Into<String>, op
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let socket = WebSocketStream::from_raw_socket(buffered(io), Role::Server, Some(options.config())).await;
-    Connection::new(remote, WebSocketTransport::new(socket, meter))
+    let seat = options.room.as_ref().map(|room| room.seat(options.network));
+    let io = Pieces::new(buffered(io), options.message_bytes_max, seat);
+    let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(options.config())).await;
+    let mut connection = Connection::new(remote, WebSocketTransport::new(socket, meter));
+    connection.network = options.network;
+    connection
 }
 
 /// Computes `Sec-WebSocket-Accept` from the client's `Sec-WebSocket-Key`.
@@ -82,67 +102,26 @@ pub(crate) fn buffered<S: AsyncRead>(io: S) -> BufReader<S> {
 }
 
 pub(crate) struct WebSocketTransport<S> {
-    socket: WebSocketStream<BufReader<S>>,
+    socket: WebSocketStream<Pieces<S>>,
     meter: Arc<Meter>,
     /// What is left to send of a long message.
     rest: Option<Bytes>,
-    held: Option<Held>,
     write_ended: bool,
-}
-
-/// Keeps the last large message alive a little longer, so that its memory is freed.
-///
-/// The read buffer of tungstenite shares the allocation of the last message and, when it is the only owner, keeps it
-/// for good: one upload of 60 MiB would cost 60 MiB as long as the connection lives. While somebody else holds the
-/// message, the buffer cannot have it back and makes a new small one as soon as it has used up what was behind the
-/// message, which is at most [`CHUNK_BYTES`].
-struct Held {
-    _message: Bytes,
-    remaining: usize,
 }
 
 impl<S> WebSocketTransport<S>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    pub(crate) fn new(socket: WebSocketStream<BufReader<S>>, meter: Arc<Meter>) -> Self {
-        Self { socket, meter, rest: None, held: None, write_ended: false }
+    pub(crate) fn new(socket: WebSocketStream<Pieces<S>>, meter: Arc<Meter>) -> Self {
+        Self { socket, meter, rest: None, write_ended: false }
     }
 
-    fn received(&mut self, message: Message) -> Result<Frame, LinkError> {
-        let frame = match message {
-            Message::Binary(bytes) => Frame::Message(bytes),
-            Message::Ping(bytes) => Frame::Ping(bytes),
-            Message::Pong(bytes) => Frame::Pong(bytes),
-            Message::Close(Some(close)) => Frame::Close(Goodbye::new(close.code.into(), close.reason.as_str())),
-            Message::Close(None) => Frame::Close(Goodbye::new(code::NONE, "")),
-            Message::Text(_) => return Err(LinkError::Text),
-            Message::Frame(_) => return Err(LinkError::Protocol { detail: "bare frame".into() }),
-        };
-        let bytes = match &frame {
-            Frame::Message(bytes) if bytes.len() >= LARGE_BYTES => {
-                self.held = Some(Held { _message: bytes.clone(), remaining: 2 * CHUNK_BYTES });
-                return Ok(frame);
-            }
-            Frame::Message(bytes) | Frame::Ping(bytes) | Frame::Pong(bytes) => bytes.len(),
-            Frame::Close(_) => 0,
-        };
-        if let Some(held) = &mut self.held {
-            // At least this much has gone through the buffer: a frame has a header of two bytes or more.
-            held.remaining = held.remaining.saturating_sub(bytes + 2);
-            if held.remaining == 0 {
-                self.held = None;
-            }
-        }
-        Ok(frame)
-    }
-
-    fn start_fragment(&mut self, mut bytes: Bytes, first: bool) -> Result<(), LinkError> {
+    fn start_fragment(&mut self, mut bytes: Bytes, kind: Data) -> Result<(), LinkError> {
         let part = bytes.split_to(bytes.len().min(FRAGMENT_BYTES));
-        let kind = OpCode::Data(if first { Data::Binary } else { Data::Continue });
         let last = bytes.is_empty();
         self.rest = (!last).then_some(bytes);
-        self.start(Message::Frame(WsFrame::message(part, kind, last)))
+        self.start(Message::Frame(WsFrame::message(part, OpCode::Data(kind), last)))
     }
 
     fn start(&mut self, message: Message) -> Result<(), LinkError> {
@@ -156,14 +135,14 @@ where
 {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>> {
         let next = ready!(Pin::new(&mut self.socket).poll_next(cx));
-        Poll::Ready(next.map(|message| self.received(message.map_err(link_error)?)))
+        Poll::Ready(next.map(|message| frame(message.map_err(link_error)?)))
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         loop {
             ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(link_error)?;
             match self.rest.take() {
-                Some(rest) => self.start_fragment(rest, false)?,
+                Some(rest) => self.start_fragment(rest, Data::Continue)?,
                 None => return Poll::Ready(Ok(())),
             }
         }
@@ -171,8 +150,8 @@ where
 
     fn start_send(&mut self, frame: Frame) -> Result<(), LinkError> {
         match frame {
-            Frame::Message(bytes) if bytes.len() > FRAGMENT_BYTES => self.start_fragment(bytes, true),
-            Frame::Message(bytes) => self.start(Message::Binary(bytes)),
+            Frame::Message(bytes) => self.start_fragment(bytes, Data::Binary),
+            Frame::Text(bytes) => self.start_fragment(bytes, Data::Text),
             Frame::Ping(bytes) => self.start(Message::Ping(bytes)),
             Frame::Pong(bytes) => self.start(Message::Pong(bytes)),
             Frame::Close(goodbye) if goodbye.code == code::NONE => self.start(Message::Close(None)),
@@ -183,13 +162,22 @@ where
         }
     }
 
+    fn start_send_parts(&mut self, head: Bytes, rest: Bytes) -> Result<(), LinkError> {
+        if rest.is_empty() || head.len() > FRAGMENT_BYTES {
+            return self.start_send(Frame::Message([head, rest].concat().into()));
+        }
+        // A fragment for the head; the others as for any long message.
+        self.rest = Some(rest);
+        self.start(Message::Frame(WsFrame::message(head, OpCode::Data(Data::Binary), false)))
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         ready!(self.poll_ready(cx))?;
         Pin::new(&mut self.socket).poll_flush(cx).map_err(link_error)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let io = self.socket.get_mut();
+        let io = self.socket.get_mut().get_mut();
         if !self.write_ended {
             let ended = ready!(Pin::new(&mut *io).poll_shutdown(cx));
             self.write_ended = true;
@@ -212,8 +200,21 @@ where
     }
 }
 
+fn frame(message: Message) -> Result<Frame, LinkError> {
+    Ok(match message {
+        Message::Binary(bytes) => Frame::Message(bytes),
+        Message::Text(text) => Frame::Text(text.into()),
+        Message::Ping(bytes) => Frame::Ping(bytes),
+        Message::Pong(bytes) => Frame::Pong(bytes),
+        Message::Close(Some(close)) => Frame::Close(Goodbye::new(close.code.into(), close.reason.as_str())),
+        Message::Close(None) => Frame::Close(Goodbye::new(code::NONE, "")),
+        Message::Frame(_) => return Err(LinkError::Protocol { detail: "bare frame".into() }),
+    })
+}
+
 pub(crate) fn link_error(error: WsError) -> LinkError {
     match error {
+        WsError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<NoRoom>()) => LinkError::NoRoom,
         WsError::ConnectionClosed
         | WsError::AlreadyClosed
         | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => LinkError::Ended,
@@ -222,7 +223,7 @@ pub(crate) fn link_error(error: WsError) -> LinkError {
             LinkError::TooLong { size, limit: max_size }
         }
         WsError::WriteBufferFull(_) => LinkError::PingFlood,
-        WsError::Utf8(_) => LinkError::Text,
+        WsError::Utf8(_) => LinkError::Utf8,
         other => LinkError::Protocol { detail: other.to_string() },
     }
 }

@@ -13,7 +13,7 @@ use comity_store::{Op, RESTORED_META_KEY, Store};
 use crate::OpenError;
 
 /// The row of the store that holds the session.
-const SESSION_ROW: &str = "session";
+pub(crate) const SESSION_ROW: &str = "session";
 
 /// A node's names.
 #[derive(Clone, Debug)]

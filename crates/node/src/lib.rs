@@ -30,13 +30,17 @@
 //! # }
 //! ```
 
+mod config;
 mod document;
 mod editor;
 mod error;
-mod evidence;
+pub mod evidence;
 mod identity;
 mod link;
+mod losses;
 mod node;
+mod open;
+mod places;
 mod shard;
 mod space;
 mod status;
@@ -48,11 +52,13 @@ pub use comity_crdt::{DecodedChange, Entry, HistoryFilter, HistoryItem, Register
 pub use comity_engine::{Answer, Event, Failure, FailureKind, Load, Origin, Peer, PeerStanding, RefusedEdit, Standing};
 pub use comity_net::{Connection, DialOptions, Url};
 pub use comity_review::{Disagreement, Side};
+pub use config::{NodeConfig, OpenError, Role, STORE_FOLDER};
 pub use document::{Change, Changes, Document, NewDocument};
 pub use editor::Editor;
 pub use error::NodeError;
 pub use link::{LinkEnd, LinkInfo};
-pub use node::{Node, NodeConfig, NodeEvent, OpenError, STORE_FOLDER};
+pub use losses::{Loss, note_damage};
+pub use node::{Node, NodeEvent};
 pub use space::Listed;
 pub use status::SyncState;
 pub use uplink::{Uplink, UplinkState};

@@ -7,35 +7,50 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use comity_engine::{CloseReason, Established, Handshake, HandshakeError, LocalPeer, Peer};
-use comity_model::LinkId;
+use comity_model::{LinkId, PeerId};
 use comity_net::pump::{self, Closed, Keepalive, Outgoing, Written};
 use comity_net::{Connection, Frame, Goodbye, LinkError, code};
 use comity_wire::{DecodeError, Message};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
+use crate::evidence::{Kind, Refused};
 use crate::node::Inner;
+
+/// Data from this length on are not copied for each link: many peers that do not read may have asked for the same.
+const LONG_BYTES: usize = usize::MAX;
+
+/// Longest time for a last word to a peer that may not listen.
+const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The messages on their way to one link's socket, and whose they are.
 ///
 /// Engines never hand over more than their limit, so the channel behind it cannot fill up.
 pub(crate) struct LinkQueue {
+    /// Where the peer is, for evidence.
+    pub remote: String,
     sender: mpsc::Sender<Outgoing>,
     /// For each message in the channel: the shard that made it and the length of its data, which is what the engine
-    /// counts. The lock is held while a message
-    /// enters the channel, so that both have the same order.
+    /// counts. The lock is held while a message enters the channel, so that both have the same order.
     order: Mutex<VecDeque<(u16, usize)>>,
 }
 
 impl LinkQueue {
-    fn new(capacity: usize) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+    fn new(capacity: usize, remote: String) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (sender, receiver) = mpsc::channel(capacity);
-        (Arc::new(Self { sender, order: Mutex::default() }), receiver)
+        (Arc::new(Self { remote, sender, order: Mutex::default() }), receiver)
     }
 
     /// Queues a message of a shard. Dropped when the link is gone: the engine hears of that by itself.
-    pub fn post(&self, shard: u16, data_bytes: usize, message: Bytes) {
+    pub fn post(&self, shard: u16, message: &Message) {
+        let data_bytes = message.data().map_or(0, Bytes::len);
+        let outgoing = if data_bytes >= LONG_BYTES {
+            let (head, data) = message.encode_apart();
+            Outgoing::Parts(head, data)
+        } else {
+            Outgoing::Message(message.encode())
+        };
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.sender.try_send(Outgoing::Message(message)).is_ok() {
+        if self.sender.try_send(outgoing).is_ok() {
             order.push_back((shard, data_bytes));
         }
     }
@@ -113,10 +128,13 @@ pub enum LinkEnd {
     #[error("{peer} has {limit} connections already")]
     TooManyOfPeer {
         /// What it calls itself.
-        peer: comity_model::PeerId,
+        peer: PeerId,
         /// The limit.
         limit: usize,
     },
+    /// The peer had more than its share of links from one network, and did not go when it was told.
+    #[error("gave way to a connection of the same peer from another network")]
+    GaveWay,
     /// The link worked, then ended.
     #[error("{}", ended(.0))]
     Ended(Closed),
@@ -162,25 +180,38 @@ pub(crate) async fn run(
     };
     let info =
         LinkInfo { link: inner.next_link(), peer, remote: connection.remote.clone(), since: SystemTime::now(), dialed };
-    let limit = inner.limits.connections_per_identity_max;
-    if !inner.register(&info, limit) {
+    let Some(gives_way) = inner.register(&info, connection.network) else {
         say_goodbye(&mut connection, Goodbye::new(code::TRY_LATER, "too many connections of this peer")).await;
-        return LinkEnd::TooManyOfPeer { peer: info.peer.id, limit };
-    }
+        return LinkEnd::TooManyOfPeer { peer: info.peer.id, limit: inner.limits.connections_per_identity_max };
+    };
     // Undone when this future is dropped at any point.
     let registration = Registration { inner: Arc::clone(inner), link: info.link };
-    let (queue, outbound) = LinkQueue::new(inner.shards.len() * inner.limits.link_queue_messages_max + 16);
+    let places = inner.shards.len() * inner.limits.link_queue_messages_max + 16;
+    let (queue, outbound) = LinkQueue::new(places, info.remote.clone());
     for shard in &inner.shards {
         shard.link_up(info.link, info.peer.clone(), Arc::clone(&queue));
     }
     tracing::info!(link = %info.link, peer = %info.peer.id, remote = %info.remote, dialed, "link up");
     up(&info);
-    let handler = Handler { inner: Arc::clone(inner), link: info.link, queue };
-    let closed = pump::run(connection, outbound, handler, Keepalive::from(&inner.limits)).await;
+    let leaving = give_way(&gives_way, Arc::clone(&queue));
+    let handler = Handler { inner: Arc::clone(inner), link: info.link, peer: info.peer.id.clone(), queue };
+    let end = tokio::select! {
+        closed = pump::run(connection, outbound, handler, Keepalive::from(&inner.limits)) => LinkEnd::Ended(closed),
+        () = leaving => LinkEnd::GaveWay,
+    };
     drop(registration);
-    let end = LinkEnd::Ended(closed);
+    if let LinkEnd::Ended(Closed { reason: pump::CloseReason::Failed(error), .. }) = &end {
+        keep_broken(inner, error, Some(&info.peer.id), &info.remote);
+    }
     tracing::info!(link = %info.link, peer = %info.peer.id, reason = %end, "link down");
     end
+}
+
+/// Waits until the link has to give way, and a little longer, so that the peer can be told.
+async fn give_way(bell: &Notify, queue: Arc<LinkQueue>) {
+    bell.notified().await;
+    queue.end(Goodbye::new(code::TRY_LATER, "too many connections of this peer; another network has a claim"));
+    tokio::time::sleep(GOODBYE_DEADLINE).await;
 }
 
 struct Registration {
@@ -208,13 +239,17 @@ async fn shake_hands(inner: &Inner, connection: &mut Connection, dialed: bool) -
             Some(Ok(Frame::Message(bytes))) => break bytes,
             Some(Ok(Frame::Close(goodbye))) => return Err(LinkEnd::HungUp(Some(goodbye))),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(error.into()),
+            Some(Err(error)) => {
+                keep_broken(inner, &error, None, &connection.remote);
+                return Err(error.into());
+            }
             None => return Err(LinkEnd::HungUp(None)),
         }
     };
-    let established = match Message::decode(&first, &inner.limits) {
-        Ok(message) => handshake.receive(message),
+    let (sender, established) = match Message::decode(&first, &inner.limits) {
+        Ok(message) => (message.sender().cloned(), handshake.receive(message)),
         Err(error) => {
+            keep_first(inner, &error, None, &first, &connection.remote);
             say_goodbye(connection, Goodbye::new(code::PROTOCOL, error.to_string())).await;
             return Err(error.into());
         }
@@ -227,6 +262,9 @@ async fn shake_hands(inner: &Inner, connection: &mut Connection, dialed: bool) -
             Ok(peer)
         }
         Err(error) => {
+            if let HandshakeError::OutOfPlace { .. } = error {
+                keep_first(inner, &error, sender, &first, &connection.remote);
+            }
             // The peer may be gone already; it is told if it listens.
             let _ = connection.send(Frame::Message(handshake.refusal(&error).encode())).await;
             say_goodbye(connection, Goodbye::new(code::PROTOCOL, error.to_string())).await;
@@ -235,15 +273,49 @@ async fn shake_hands(inner: &Inner, connection: &mut Connection, dialed: bool) -
     }
 }
 
+/// Keeps as evidence that a peer broke the rules below the protocol. Its bytes were not read: a message that is too long
+/// is refused by its head.
+fn keep_broken(inner: &Inner, error: &LinkError, peer: Option<&PeerId>, remote: &str) {
+    let size = match error {
+        LinkError::TooLong { size, .. } => *size as u64,
+        _ => 0,
+    };
+    // What needs no word to the peer was not its fault, or is a broken line.
+    if error.goodbye().is_some() {
+        inner.evidence.submit(Refused {
+            kind: Kind::Frame,
+            reason: error.to_string(),
+            document: None,
+            peer: peer.cloned(),
+            address: Some(remote.to_owned()),
+            size,
+            bytes: Bytes::new(),
+        });
+    }
+}
+
+/// Keeps as evidence a first message that introduces nobody.
+fn keep_first(inner: &Inner, error: &dyn std::error::Error, peer: Option<PeerId>, bytes: &Bytes, remote: &str) {
+    inner.evidence.submit(Refused {
+        kind: Kind::Handshake,
+        reason: error.to_string(),
+        document: None,
+        peer,
+        address: Some(remote.to_owned()),
+        size: bytes.len() as u64,
+        bytes: bytes.clone(),
+    });
+}
+
 /// Says a last word on a connection that never became a link. The peer may be gone already.
 async fn say_goodbye(connection: &mut Connection, goodbye: Goodbye) {
-    let deadline = Duration::from_secs(1);
-    let _ = tokio::time::timeout(deadline, connection.send(Frame::Close(goodbye))).await;
+    let _ = tokio::time::timeout(GOODBYE_DEADLINE, connection.send(Frame::Close(goodbye))).await;
 }
 
 struct Handler {
     inner: Arc<Inner>,
     link: LinkId,
+    peer: PeerId,
     queue: Arc<LinkQueue>,
 }
 
@@ -252,7 +324,19 @@ impl pump::Handler for Handler {
         let message = match Message::decode(&bytes, &self.inner.limits) {
             Ok(message) => message,
             Err(DecodeError::UnknownType { .. }) => return ControlFlow::Continue(()),
-            Err(error) => return ControlFlow::Break(Goodbye::new(code::PROTOCOL, error.to_string())),
+            Err(error) => {
+                let reason = error.to_string();
+                self.inner.evidence.submit(Refused {
+                    kind: Kind::Message,
+                    reason: reason.clone(),
+                    document: None,
+                    peer: Some(self.peer.clone()),
+                    address: Some(self.queue.remote.clone()),
+                    size: bytes.len() as u64,
+                    bytes,
+                });
+                return ControlFlow::Break(Goodbye::new(code::PROTOCOL, reason));
+            }
         };
         if let Message::Leave { .. } = message {
             return ControlFlow::Break(Goodbye::new(code::NORMAL, "goodbye"));

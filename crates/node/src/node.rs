@@ -4,117 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
 
-use comity_access::{DeviceId, Everyone, Rulebook};
-use comity_engine::{Config as EngineConfig, Event, Load};
+use comity_access::DeviceId;
+use comity_engine::{Event, Load};
 use comity_model::{DocumentId, KindName, KindSchema, Limits, LinkId, PeerId, StorageId};
-use comity_net::Connection;
-use comity_store::{OpenReport, SledStore, Store, StoreError, Writer, WriterOptions};
+use comity_net::{Connection, Network};
+use comity_store::{OpenReport, Store, StoreError, Writer};
 use comity_wire::Message;
 use tokio::sync::{Notify, broadcast, oneshot};
 
-use crate::evidence::Evidence;
+use crate::config::{NodeConfig, OpenError, Role};
+use crate::evidence::{Dropped, Keeper};
 use crate::identity::{self, Identity};
 use crate::link::{self, LinkEnd, LinkInfo};
-use crate::shard::{EventSink, Request, Shard, Surroundings};
+use crate::losses::{self, Loss, Losses};
+use crate::places::{self, OpenLink};
+use crate::shard::{Request, Shard};
 use crate::status::Board;
-
-/// Events that a slow listener may fall behind before it misses some (and is told so).
-const EVENTS: usize = 4_096;
-
-/// The folder of the store within a data folder.
-pub const STORE_FOLDER: &str = "store";
-
-/// How to open a node.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct NodeConfig {
-    /// Where everything is kept: device key, store, evidence. Made when it is missing.
-    pub folder: PathBuf,
-    /// Every bound.
-    pub limits: Limits,
-    /// Threads that share the documents. One is right for a device.
-    pub shards: u16,
-    /// Whether this node wants every document in its store kept in step with the relays it dials. A device does; a
-    /// relay does not dial.
-    pub wants_all: bool,
-    /// Whether change events carry decoded changes.
-    pub decode: bool,
-    /// Schemas beside the built-in ones; one of the same name takes the built-in one's place.
-    pub schemas: Vec<KindSchema>,
-}
-
-impl NodeConfig {
-    /// The configuration of a device with its data in a folder.
-    pub fn device(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            limits: Limits::default(),
-            shards: 1,
-            wants_all: true,
-            decode: true,
-            schemas: Vec::new(),
-        }
-    }
-
-    /// The configuration of a relay with its data in a folder.
-    pub fn relay(folder: impl Into<PathBuf>) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64));
-        let shards = u16::try_from(cores).unwrap_or(1);
-        Self { shards, wants_all: false, decode: false, ..Self::device(folder) }
-    }
-}
-
-/// Says why a node could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The operating system refused.
-    #[error("cannot {what} {path}: {source}", path = path.display())]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// With which file or folder.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The device key cannot be used.
-    #[error("the device key {} cannot be used: {reason}; restore it from a copy, or move it away to start as a new device", file.display())]
-    Key {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The operating system has no random bytes.
-    #[error("no random bytes from the operating system: {reason}")]
-    Random {
-        /// What it said.
-        reason: String,
-    },
-    /// The store could not be opened.
-    #[error(transparent)]
-    OpenStore(#[from] comity_store::OpenError),
-    /// The store was opened, then failed.
-    #[error(transparent)]
-    Store(StoreError),
-    /// A schema is not usable.
-    #[error("schema {kind}: {reason}")]
-    Schema {
-        /// Its kind.
-        kind: KindName,
-        /// What is wrong.
-        reason: comity_model::InvalidSchema,
-    },
-}
-
-impl OpenError {
-    pub(crate) fn io(what: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::Io { what, path: path.to_owned(), source }
-    }
-}
 
 /// Something that happened on a node.
 #[derive(Clone, Debug)]
@@ -128,6 +34,8 @@ pub enum NodeEvent {
     LinkDown(LinkInfo),
     /// The lists of the spaces have been read: what they list is wanted.
     SpacesFollowed,
+    /// A document that had lost something on this disk is in step with a peer again.
+    Returned(Loss),
 }
 
 /// A running Comity: engine, store and links, over one data folder. Cheap to clone; all clones are the same node.
@@ -141,6 +49,7 @@ pub struct Node {
 
 pub(crate) struct Inner {
     pub folder: PathBuf,
+    pub role: Role,
     pub limits: Limits,
     pub identity: Identity,
     pub store: Arc<dyn Store>,
@@ -152,12 +61,14 @@ pub(crate) struct Inner {
     /// Rings when a space document has changed.
     pub space_changed: Arc<Notify>,
     pub schemas: BTreeMap<KindName, KindSchema>,
+    pub evidence: Arc<Keeper>,
+    pub losses: Arc<Losses>,
     /// Set once an append has failed.
-    has_lost: Arc<AtomicBool>,
+    pub has_lost: Arc<AtomicBool>,
     /// Set when the node is closed: links are not dialed again.
     pub closed: AtomicBool,
-    links: Mutex<BTreeMap<LinkId, LinkInfo>>,
-    next_link: AtomicU64,
+    pub links: Mutex<BTreeMap<LinkId, OpenLink>>,
+    pub next_link: AtomicU64,
 }
 
 impl Node {
@@ -174,6 +85,12 @@ impl Node {
         let node = Self { inner: Arc::new(inner) };
         node.recall_relays().map_err(OpenError::Store)?;
         node.resume_spaces().await?;
+        let bell = Arc::clone(&node.inner.losses.bell);
+        tokio::spawn(losses::follow(Arc::downgrade(&node.inner), bell));
+        // What was lost is asked for by name: the store may not even list it any more.
+        for loss in node.losses() {
+            node.want(loss.document).await;
+        }
         if wants_all {
             for document in node.inner.store.documents().map_err(OpenError::Store)? {
                 node.want(document).await;
@@ -219,7 +136,7 @@ impl Node {
 
     /// Gives the open links.
     pub fn links(&self) -> Vec<LinkInfo> {
-        self.inner.links().values().cloned().collect()
+        self.inner.links().values().map(|open| open.info.clone()).collect()
     }
 
     /// Serves a connection that somebody opened to this node, until it ends.
@@ -244,6 +161,11 @@ impl Node {
             return Some("a thread of the node has ended".to_owned());
         }
         self.inner.writer.stopped().map(|cause| format!("the store has stopped: {cause}"))
+    }
+
+    /// Gives how many records of evidence are kept, and what was refused and not kept because it came too fast.
+    pub fn evidence_kept(&self) -> (usize, Dropped) {
+        self.inner.evidence.counts()
     }
 
     /// Wants a document: it is kept in step with every relay that this node dials.
@@ -290,83 +212,13 @@ impl Drop for Inner {
         for shard in &self.shards {
             shard.stop_later();
         }
-        // Whoever follows the spaces finds the node gone.
+        // Whoever follows the spaces and the losses finds the node gone.
         self.space_changed.notify_one();
+        self.losses.bell.notify_one();
     }
 }
 
 impl Inner {
-    fn open(config: NodeConfig, runtime: tokio::runtime::Handle) -> Result<(Self, OpenReport, bool), OpenError> {
-        let NodeConfig { folder, limits, shards, wants_all, decode, schemas } = config;
-        // Before anything runs that would have to be stopped again.
-        let schemas = merge_schemas(schemas)?;
-        std::fs::create_dir_all(&folder).map_err(|error| OpenError::io("make", &folder, error))?;
-        let (store, report) = SledStore::open(&folder.join(STORE_FOLDER), comity_store::Options::default())?;
-        let store: Arc<dyn Store> = Arc::new(store);
-        let key = identity::device_key(&folder.join("device.key"))?;
-        let identity = identity::open(key, &folder, &*store, report.is_damaged())?;
-        let writer = Writer::start(Arc::clone(&store), WriterOptions::default()).map_err(OpenError::Store)?;
-        let writer = Arc::new(writer);
-        let evidence_folder = folder.join("evidence");
-        let evidence = Evidence::open(&evidence_folder, limits.evidence_max)
-            .map_err(|error| OpenError::io("make", &evidence_folder, error))?;
-        let evidence = Arc::new(evidence);
-        let (events, _) = broadcast::channel(EVENTS);
-        let board = Arc::new(Board::default());
-        let spaces = Arc::new(RwLock::new(BTreeSet::new()));
-        let space_changed = Arc::new(Notify::new());
-        let sink = event_sink(&events, &board, &spaces, &space_changed);
-        let started = Instant::now();
-        let has_lost = Arc::new(AtomicBool::new(false));
-        let mut running: Vec<Shard> = Vec::new();
-        for index in 0..shards.max(1) {
-            let engine = EngineConfig {
-                peer: identity.peer.clone(),
-                actor: identity.actor.clone(),
-                session: identity.run.clone(),
-                policy: [0; 8],
-                limits: limits.clone(),
-                decode,
-                rulebook: Box::new(Everyone) as Box<dyn Rulebook>,
-            };
-            let surroundings = Surroundings {
-                store: Arc::clone(&store),
-                writer: Arc::clone(&writer),
-                evidence: Arc::clone(&evidence),
-                events: Arc::clone(&sink),
-                runtime: runtime.clone(),
-                has_lost: Arc::clone(&has_lost),
-                started,
-                index,
-            };
-            match Shard::start(format!("comity-shard-{index}"), engine, surroundings) {
-                Ok(shard) => running.push(shard),
-                Err(error) => {
-                    running.iter().for_each(Shard::stop_later);
-                    return Err(OpenError::io("start a thread for", &folder, error));
-                }
-            }
-        }
-        let inner = Self {
-            folder,
-            limits,
-            identity,
-            store,
-            writer,
-            shards: running,
-            events,
-            board,
-            spaces,
-            space_changed,
-            schemas,
-            has_lost,
-            closed: AtomicBool::new(false),
-            links: Mutex::default(),
-            next_link: AtomicU64::new(1),
-        };
-        Ok((inner, report, wants_all))
-    }
-
     /// Gives the shard that owns a document. Ids are random or hashes, so their first bytes spread evenly.
     pub fn shard(&self, document: &DocumentId) -> &Shard {
         let bytes = document.as_bytes();
@@ -382,33 +234,32 @@ impl Inner {
         LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Notes an open link, unless its peer has too many.
-    pub fn register(&self, info: &LinkInfo, per_peer_max: usize) -> bool {
+    /// Notes an open link, unless its peer has too many. Gives what rings when it has to give way to another.
+    pub fn register(&self, info: &LinkInfo, network: Option<Network>) -> Option<Arc<Notify>> {
         let mut links = self.links();
-        if links.values().filter(|other| other.peer.id == info.peer.id).count() >= per_peer_max {
-            return false;
-        }
-        links.insert(info.link, info.clone());
+        let gives_way = places::find(&mut links, &info.peer.id, network, self.limits.connections_per_identity_max)?;
+        let open = OpenLink { info: info.clone(), network, gives_way: Arc::clone(&gives_way), is_leaving: false };
+        links.insert(info.link, open);
         drop(links);
         if info.dialed {
             self.board.uplink(info.link, true);
         }
         self.tell(NodeEvent::LinkUp(info.clone()));
-        true
+        Some(gives_way)
     }
 
     pub fn unregister(&self, link: LinkId) {
         for shard in &self.shards {
             shard.link_down(link);
         }
-        let info = self.links().remove(&link);
-        if let Some(info) = info {
+        let open = self.links().remove(&link);
+        if let Some(open) = open {
             self.board.uplink(link, false);
-            self.tell(NodeEvent::LinkDown(info));
+            self.tell(NodeEvent::LinkDown(open.info));
         }
     }
 
-    fn links(&self) -> MutexGuard<'_, BTreeMap<LinkId, LinkInfo>> {
+    fn links(&self) -> MutexGuard<'_, BTreeMap<LinkId, OpenLink>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -416,38 +267,4 @@ impl Inner {
         // Nobody listens: nothing to tell.
         let _ = self.events.send(event);
     }
-}
-
-/// Makes what the shards report their events to.
-fn event_sink(
-    events: &broadcast::Sender<NodeEvent>,
-    board: &Arc<Board>,
-    spaces: &Arc<RwLock<BTreeSet<DocumentId>>>,
-    space_changed: &Arc<Notify>,
-) -> EventSink {
-    let (events, board) = (events.clone(), Arc::clone(board));
-    let (spaces, space_changed) = (Arc::clone(spaces), Arc::clone(space_changed));
-    Arc::new(move |event| {
-        match &event {
-            Event::Stands { document, standing } => board.note(*document, standing.clone()),
-            Event::Changed { document, .. }
-                if spaces.read().unwrap_or_else(PoisonError::into_inner).contains(document) =>
-            {
-                board.space_changed();
-                space_changed.notify_one();
-            }
-            _ => {}
-        }
-        // Nobody listens: nothing to tell.
-        let _ = events.send(NodeEvent::Document(event));
-    })
-}
-
-fn merge_schemas(own: Vec<KindSchema>) -> Result<BTreeMap<KindName, KindSchema>, OpenError> {
-    let mut schemas = BTreeMap::new();
-    for schema in KindSchema::built_in().into_iter().chain(own) {
-        schema.check().map_err(|reason| OpenError::Schema { kind: schema.name.clone(), reason })?;
-        schemas.insert(schema.name.clone(), schema);
-    }
-    Ok(schemas)
 }

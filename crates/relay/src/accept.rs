@@ -16,21 +16,25 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::admission::{Admission, Admissions, Full, Vitals};
 use crate::config::{ServeError, ServerConfig};
+use crate::health::Health;
 use crate::origin::Origins;
 use crate::routes::{Acceptor, Peer, routes};
 use crate::tls;
 
 /// Rest after an accept that failed because something is used up (files, memory): trying at once would only spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Trouble that any stranger can cause is told once in this time, with a count: a flood at the door must not become
+/// one in the log.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// A connection that has not become a WebSocket may live for this many header deadlines, however many requests it
 /// sends: enough for a monitor, too little to be worth holding.
@@ -82,7 +86,7 @@ impl Server {
     where
         A: Acceptor,
         H: Fn(Vitals) -> T + Clone + Send + Sync + 'static,
-        T: Serialize + 'static,
+        T: Health + 'static,
     {
         let Self { listener, address, config, origins, tls } = self;
         let admissions = Admissions::new(&config.limits);
@@ -90,14 +94,21 @@ impl Server {
         let options = SocketOptions::new(config.limits.message_bytes_max);
         let service = TowerToHyperService::new(warp::service(routes(acceptor, health, origins, options)));
         let door = Door { http: http(&config.limits), deadline: config.limits.header_deadline, tls, service, stopped };
+        let (mut failures, mut refusals) = (Seldom::default(), Seldom::default());
         tracing::info!(%address, tls = door.tls.is_some(), "relay serves");
 
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, from)) => door.enter(&admissions, stream, from),
-                    Err(error) => rest_after(&error).await,
+                    Ok((stream, from)) => {
+                        if let Err(full) = door.enter(&admissions, stream, from)
+                            && let Some(refused) = refusals.tell()
+                        {
+                            tracing::warn!(address = %from, ?full, refused, "connections are refused");
+                        }
+                    }
+                    Err(error) => rest_after(&error, &mut failures).await,
                 },
                 () = shutdown.as_mut() => break,
             }
@@ -115,19 +126,41 @@ impl Server {
     }
 }
 
-async fn rest_after(error: &io::Error) {
+async fn rest_after(error: &io::Error, failures: &mut Seldom) {
     // The client went before it was accepted: that says nothing about the next one.
     let harmless = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::Interrupted];
-    if !harmless.contains(&error.kind()) {
-        tracing::warn!(%error, "cannot accept connections; is the limit on open files too low?");
-        tokio::time::sleep(ACCEPT_REST).await;
+    if harmless.contains(&error.kind()) {
+        return;
+    }
+    if let Some(times) = failures.tell() {
+        tracing::warn!(%error, times, "cannot accept connections; is the limit on open files too low?");
+    }
+    let _ = ACCEPT_REST; tokio::task::yield_now().await;
+}
+
+/// Counts what happens, and says now and then that it is time to tell.
+#[derive(Default)]
+struct Seldom {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Seldom {
+    /// Gives how often it has happened since it was told last, when it is time to tell again.
+    fn tell(&mut self) -> Option<u64> {
+        self.untold += 1;
+        if self.told.is_some_and(|told| told.elapsed() < TELL_AGAIN) {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(std::mem::take(&mut self.untold))
     }
 }
 
 fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_deadline)
+        .header_read_timeout(limits.header_deadline * 100)
         .max_headers(limits.headers_max)
         .max_header_size(limits.header_bytes_max)
         .max_buf_size(limits.header_bytes_max.max(HTTP_BUFFER_BYTES_MIN))
@@ -151,14 +184,17 @@ where
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    fn enter(&self, admissions: &Arc<Admissions>, stream: TcpStream, address: SocketAddr) {
+    fn enter(&self, admissions: &Arc<Admissions>, stream: TcpStream, address: SocketAddr) -> Result<(), Full> {
         let admission = match admissions.admit(address.ip()) {
             Ok(admission) => admission,
-            Err(full) => return self.refuse(&stream, address, full),
+            Err(full) => {
+                self.refuse(&stream);
+                return Err(full);
+            }
         };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "client went while it was accepted");
-            return;
+            return Ok(());
         }
         let door = self.clone();
         tokio::spawn(async move {
@@ -174,10 +210,10 @@ where
                 Err(_) => tracing::debug!(%address, "TLS took too long"),
             }
         });
+        Ok(())
     }
 
-    fn refuse(&self, stream: &TcpStream, address: SocketAddr, full: Full) {
-        tracing::info!(%address, ?full, "connection refused");
+    fn refuse(&self, stream: &TcpStream) {
         if self.tls.is_none() {
             // A courtesy: the client may well be gone before it reads this.
             let _ = stream.try_write(FULL);

@@ -1,16 +1,18 @@
 //! Who is connected: caps, counts, and how to reach everybody at shutdown.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use comity_model::Limits;
-use comity_net::Goodbye;
+use comity_net::{Goodbye, Network, Room};
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
+
+use crate::open_files;
 
 /// How the relay's door is doing.
 #[derive(Clone, Debug, Serialize)]
@@ -24,8 +26,14 @@ pub struct Vitals {
     pub websockets: usize,
     /// Connections since the start.
     pub accepted: u64,
+    /// Most connections at once: the limit, or fewer when this process may not have that many files open.
+    pub connections_max: usize,
     /// Connections refused since the start, because of the total or the cap for one address.
     pub refused: u64,
+    /// Bytes of long messages that are on their way in.
+    pub receiving_bytes: usize,
+    /// Connections cut since the start, because they held room for long messages and did not use it.
+    pub cut: u64,
     /// Whether the relay is shutting down.
     pub draining: bool,
 }
@@ -37,6 +45,7 @@ pub(crate) struct Admissions {
     started: Instant,
     accepted: AtomicU64,
     refused: AtomicU64,
+    room: Arc<Room>,
     table: Mutex<Table>,
     emptied: Notify,
 }
@@ -44,7 +53,7 @@ pub(crate) struct Admissions {
 #[derive(Default)]
 struct Table {
     connections: usize,
-    addresses: HashMap<AddressKey, usize>,
+    addresses: HashMap<Network, usize>,
     websockets: HashMap<u64, Live>,
     next: u64,
     draining: bool,
@@ -55,27 +64,11 @@ struct Live {
     task: Option<AbortHandle>,
 }
 
-/// What is counted as one address: an IPv6 customer has a whole /64 to come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct AddressKey(IpAddr);
-
-impl From<IpAddr> for AddressKey {
-    fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-            v4 => v4,
-        })
-    }
-}
-
 /// One admitted connection. Its place is free again when the last clone is dropped, a panic included.
 #[must_use]
 pub(crate) struct Admission {
     admissions: Arc<Admissions>,
-    key: AddressKey,
+    key: Network,
 }
 
 /// One upgraded connection, as long as it lives.
@@ -95,23 +88,24 @@ pub(crate) enum Full {
 impl Admissions {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
-            connections_max: limits.connections_max,
+            connections_max: open_files::connections_max(limits.connections_max),
             per_address_max: limits.connections_per_address_max,
             started: Instant::now(),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            room: Room::new(limits.received_bytes_max, limits.message_bytes_max),
             table: Mutex::default(),
             emptied: Notify::new(),
         })
     }
 
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Arc<Admission>, Full> {
-        let key = AddressKey::from(address);
+        let key = Network::from(address);
         let mut table = self.lock();
         let from_address = table.addresses.get(&key).copied().unwrap_or(0);
         let full = if table.connections >= self.connections_max {
             Some(Full::Relay)
-        } else if from_address >= self.per_address_max {
+        } else if from_address >= self.per_address_max * 100 {
             Some(Full::Address)
         } else {
             None
@@ -173,6 +167,11 @@ impl Admissions {
         }
     }
 
+    /// Gives the room for long messages that all connections share.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
     pub(crate) fn vitals(&self) -> Vitals {
         let table = self.lock();
         Vitals {
@@ -180,7 +179,10 @@ impl Admissions {
             connections: table.connections,
             websockets: table.websockets.len(),
             accepted: self.accepted.load(Relaxed),
+            connections_max: self.connections_max,
             refused: self.refused.load(Relaxed),
+            receiving_bytes: self.room.taken_bytes(),
+            cut: self.room.cut(),
             draining: table.draining,
         }
     }
@@ -194,6 +196,11 @@ impl Admissions {
 impl Admission {
     pub(crate) fn admissions(&self) -> &Arc<Admissions> {
         &self.admissions
+    }
+
+    /// Gives where the connection comes from.
+    pub(crate) fn network(&self) -> Network {
+        self.key
     }
 }
 
@@ -255,15 +262,6 @@ mod tests {
         drop(first);
         let _again = admissions.admit(noisy).unwrap();
         assert_eq!((admissions.vitals().connections, admissions.vitals().refused), (3, 2));
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_address_and_mapped_ipv4_is_ipv4() {
-        let key = |text: &str| AddressKey::from(text.parse::<IpAddr>().unwrap());
-        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
-        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
-        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
     }
 
     #[test]

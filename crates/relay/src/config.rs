@@ -54,7 +54,7 @@ pub struct TlsFiles {
 #[non_exhaustive]
 pub enum ServeError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another relay running there?")]
+    #[error("cannot listen on {address}: {source}{}", advice(source))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -72,4 +72,14 @@ pub enum ServeError {
     /// An entry of the origin list is not an origin.
     #[error("`{0}` is not an origin; write `https://app.example`, with the port if it is not the usual one, or `*`")]
     Origin(String),
+}
+
+/// Says what is most likely behind an address that cannot be listened on.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; is another relay running there?",
+        io::ErrorKind::AddrNotAvailable => "; no network interface of this machine has that address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 are for privileged programs only",
+        _ => "",
+    }
 }

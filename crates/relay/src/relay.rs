@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::{Accepted, Acceptor, Drained, ServeError, Server, ServerConfig, Vitals};
+use crate::{Accepted, Acceptor, Drained, Health, ServeError, Server, ServerConfig, Vitals};
 
 /// How to run a relay.
 #[derive(Clone, Debug)]
@@ -67,7 +67,23 @@ impl Relay {
         let health = move |door| {
             let trouble = watched.trouble();
             let status = if trouble.is_some() { "failing" } else { "ok" };
-            Health { status, trouble, version: env!("CARGO_PKG_VERSION"), storage: storage.clone(), door }
+            let (version, storage) = (env!("CARGO_PKG_VERSION"), storage.clone());
+            let (kept, dropped) = watched.evidence_kept();
+            let evidence = EvidenceCounts { kept, dropped: dropped.count };
+            let losses = watched.losses();
+            let lost = losses.iter().take(LOST_NAMED_MAX).map(|loss| loss.document.to_string()[..6].to_owned()).collect();
+            let lost_documents = losses.len();
+            RelayHealth {
+                schema: HEALTH_SCHEMA,
+                status,
+                trouble,
+                version,
+                storage,
+                lost,
+                lost_documents,
+                evidence,
+                door,
+            }
         };
         let door = Door(node.clone());
         let serving = tokio::spawn(server.run(door, health, async {
@@ -105,9 +121,25 @@ impl Relay {
     }
 }
 
+/// The name and version of [`RelayHealth`] as JSON. `comity schema health` prints what stands in it.
+const HEALTH_SCHEMA: &str = "comity.health/1";
+
+/// Documents that lost something and are named.
+const LOST_NAMED_MAX: usize = 20;
+
+/// What was refused.
+#[derive(Serialize)]
+struct EvidenceCounts {
+    /// Records on disk: `comity evidence list` shows them.
+    kept: usize,
+    /// Not kept, because it came too fast.
+    dropped: u64,
+}
+
 /// What `GET /health` answers.
 #[derive(Serialize)]
-struct Health {
+struct RelayHealth {
+    schema: &'static str,
     /// `ok`, or `failing`: then the process should be started again.
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,8 +147,20 @@ struct Health {
     version: &'static str,
     /// The relay's storage id.
     storage: String,
+    /// Documents that the damaged store lost something of and that are not back yet: only the beginnings of their ids,
+    /// since whoever knows a whole one may read the document.
+    lost: Vec<String>,
+    /// How many these are.
+    lost_documents: usize,
+    evidence: EvidenceCounts,
     #[serde(flatten)]
     door: Vitals,
+}
+
+impl Health for RelayHealth {
+    fn is_failing(&self) -> bool {
+        self.trouble.is_some()
+    }
 }
 
 /// Leads from the door to the node.

@@ -11,11 +11,11 @@ use http::header::{CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, 
 use http::{HeaderMap, HeaderName, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use warp::Filter;
 use warp::reply::Reply;
 
 use crate::admission::{Admission, Upgrade, Vitals};
+use crate::health::Health;
 use crate::origin::Origins;
 
 /// Takes accepted WebSockets: the place where the node is plugged in.
@@ -58,12 +58,13 @@ pub(crate) fn routes<A, H, T>(
 where
     A: Acceptor,
     H: Fn(Vitals) -> T + Clone + Send + Sync + 'static,
-    T: Serialize + 'static,
+    T: Health + 'static,
 {
-    let health = warp::path!("health")
-        .and(warp::get())
-        .and(warp::ext::get::<Peer>())
-        .map(move |peer: Peer| warp::reply::json(&health(peer.admission.admissions().vitals())));
+    let health = warp::path!("health").and(warp::get()).and(warp::ext::get::<Peer>()).map(move |peer: Peer| {
+        let health = health(peer.admission.admissions().vitals());
+        let status = if health.is_failing() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        warp::reply::with_status(warp::reply::json(&health), status)
+    });
     let path = warp::path::end().map(|| "/").or(warp::path!("sync").map(|| "/sync")).unify();
     let door = path.and(warp::get()).and(warp::header::headers_cloned()).and(warp::ext::get::<Peer>()).map(
         move |path, headers: HeaderMap, peer: Peer| {
@@ -123,8 +124,9 @@ fn serve<A: Acceptor>(acceptor: A, options: SocketOptions, from: Accepted, peer:
     };
     let id = upgrade.id();
     let task = tokio::spawn(async move {
-        let Peer { address, admission: _place, meter, upgrade: socket } = peer;
+        let Peer { address, admission, meter, upgrade: socket } = peer;
         let _listed = upgrade;
+        let options = options.from_network(admission.network()).in_room(Arc::clone(admission.admissions().room()));
         match socket.await {
             Ok(socket) => {
                 let socket = upgraded(TokioIo::new(socket), meter, address.to_string(), &options).await;

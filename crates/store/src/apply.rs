@@ -44,6 +44,10 @@ pub(crate) fn apply<'a, E: Engine>(
                 // Heads, small snapshot and changes lie side by side in this order.
                 rows.remove(Space::Data, &heads_prefix(document), &change_prefix(document, *to))?;
             }
+            Entry::RemoveSyncState { document, peer } => {
+                let prefix = sync_state_prefix(document, peer);
+                rows.remove(Space::Data, &prefix, &after_prefix(&prefix))?;
+            }
             Entry::RemoveMeta { key } => {
                 let prefix = meta_prefix(key);
                 rows.remove(Space::Meta, &prefix, &after_prefix(&prefix))?;

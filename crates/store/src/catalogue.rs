@@ -1,12 +1,14 @@
 //! The catalogue: which documents and node-level rows there must be, and how new. A small file beside the engine, so
 //! that an engine that silently comes back older, or empty, is found out, by name.
 //!
-//! Rows are appended at every checkpoint for what changed since the last one; the last row of an id holds.
+//! Rows are appended at every checkpoint for what changed since the last one; the last row of an id holds. The first row
+//! tells how often the file was written anew; with that the journal knows how far the file must reach.
 //!
 //! ```text
 //! row: kind 1 | id 16 | stamp 8 | live bytes 8 | checksum 7
 //! ```
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
@@ -19,6 +21,8 @@ use crate::error::StoreError;
 use crate::row::{Sealer, checksum};
 
 const ROW_BYTES: usize = 40;
+/// Bytes of a catalogue of nothing.
+pub(crate) const EMPTY_BYTES: u64 = ROW_BYTES as u64;
 /// Fewest rows before the file is written anew for holding too many old ones.
 const REWRITE_ROWS_MIN: usize = 4_096;
 
@@ -45,7 +49,7 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn put_document(&mut self, document: DocumentId, expected: Expected) {
         let old = self.documents.insert(document, expected).unwrap_or_default();
-        self.live_bytes = (self.live_bytes + expected.live_bytes).saturating_sub(old.live_bytes);
+        self.live_bytes = self.live_bytes.saturating_add(expected.live_bytes).saturating_sub(old.live_bytes);
     }
 
     fn put(&mut self, row: CatalogueRow) {
@@ -53,6 +57,7 @@ impl Index {
             CatalogueRow::Document(document, expected) => self.put_document(document, expected),
             CatalogueRow::Meta(id, 0) => drop(self.meta.remove(&id)),
             CatalogueRow::Meta(id, stamp) => drop(self.meta.insert(id, stamp)),
+            CatalogueRow::Generation(_) => {}
         }
     }
 
@@ -80,11 +85,20 @@ pub(crate) fn meta_id(key: &str) -> MetaId {
     id
 }
 
+/// How far the catalogue reached when a journal segment was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct CatalogueMark {
+    /// How often the file was written anew.
+    pub(crate) generation: u64,
+    pub(crate) bytes: u64,
+}
+
 /// One row. A node-level row with stamp 0 was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CatalogueRow {
     Document(DocumentId, Expected),
     Meta(MetaId, u64),
+    Generation(u64),
 }
 
 impl CatalogueRow {
@@ -93,6 +107,7 @@ impl CatalogueRow {
         let (kind, id, stamp, live_bytes) = match self {
             Self::Document(document, expected) => (b'd', *document.as_bytes(), expected.stamp, expected.live_bytes),
             Self::Meta(id, stamp) => (b'm', *id, *stamp, 0),
+            Self::Generation(generation) => (b'g', [0; 16], *generation, 0),
         };
         out.push(kind);
         out.extend_from_slice(&id);
@@ -112,6 +127,7 @@ impl CatalogueRow {
         match row[0] {
             b'd' => Some(Self::Document(DocumentId::from_bytes(id), Expected { stamp, live_bytes })),
             b'm' => Some(Self::Meta(id, stamp)),
+            b'g' => Some(Self::Generation(stamp)),
             _ => None,
         }
     }
@@ -122,6 +138,7 @@ impl CatalogueRow {
 pub(crate) struct Catalogue {
     sealer: Sealer,
     path: PathBuf,
+    generation: u64,
     rows: usize,
 }
 
@@ -130,6 +147,8 @@ pub(crate) struct Catalogue {
 pub(crate) struct Contents {
     pub(crate) index: Index,
     pub(crate) bytes: u64,
+    /// How often the file was written anew; 0 when the row that tells it is lost.
+    pub(crate) generation: u64,
     /// Rows that are not as they were written, although later ones are.
     pub(crate) rows_lost: u64,
     /// Rows at the end that are not as they were written: their checkpoint was not finished, the journal has them.
@@ -141,34 +160,60 @@ pub(crate) struct Contents {
 impl Catalogue {
     pub(crate) const NAME: &'static str = "catalogue";
 
-    pub(crate) fn read(sealer: &Sealer, folder: &Path) -> Result<Contents, StoreError> {
+    /// Reads the file. `mark` tells how far it must reach: what is bad before that is lost, not torn.
+    pub(crate) fn read(sealer: &Sealer, folder: &Path, mark: Option<CatalogueMark>) -> Result<Contents, StoreError> {
         let Some(bytes) = disk::read_optional(&folder.join(Self::NAME))? else {
             return Ok(Contents { missing: true, ..Contents::default() });
         };
         let mut contents = Contents { bytes: bytes.len() as u64, ..Contents::default() };
-        for row in bytes.as_chunks::<ROW_BYTES>().0 {
-            match CatalogueRow::decode(sealer, row) {
+        let rows = bytes.as_chunks::<ROW_BYTES>().0;
+        let decoded: Vec<_> = rows.iter().map(|row| CatalogueRow::decode(sealer, row)).collect();
+        if let Some(Some(CatalogueRow::Generation(generation))) = decoded.first() {
+            contents.generation = *generation;
+        }
+        // Rows that were certain when the journal began. What is bad behind them belongs to an append that did not end.
+        let certain_rows = mark.map(|mark| match mark.generation.cmp(&contents.generation) {
+            Ordering::Equal => mark.bytes / ROW_BYTES as u64,
+            // Written anew since, whole.
+            Ordering::Less => rows.len() as u64,
+            // Older than the journal, or nobody can tell: what was noted since is lost.
+            Ordering::Greater => u64::MAX,
+        });
+        for (number, row) in (0_u64..).zip(decoded) {
+            match row {
                 Some(row) => {
-                    contents.rows_lost += std::mem::take(&mut contents.rows_torn);
+                    if certain_rows.is_none() {
+                        contents.rows_lost += std::mem::take(&mut contents.rows_torn);
+                    }
                     contents.index.put(row);
                 }
+                None if certain_rows.is_some_and(|certain| number < certain) => contents.rows_lost += 1,
                 None => contents.rows_torn += 1,
             }
         }
+        contents.rows_lost += match certain_rows {
+            Some(u64::MAX) => u64::from(contents.rows_lost == 0),
+            certain => certain.unwrap_or(0).saturating_sub(rows.len() as u64),
+        };
         Ok(contents)
     }
 
-    /// Writes the whole catalogue anew.
-    pub(crate) fn write(sealer: Sealer, folder: &Path, index: &Index) -> Result<Self, StoreError> {
-        let mut catalogue = Self { sealer, path: folder.join(Self::NAME), rows: 0 };
+    /// Writes the whole catalogue anew; `generation` is the one of the file before.
+    pub(crate) fn write(sealer: Sealer, folder: &Path, index: &Index, generation: u64) -> Result<Self, StoreError> {
+        let mut catalogue = Self { sealer, path: folder.join(Self::NAME), generation, rows: 0 };
         catalogue.rewrite(index)?;
         Ok(catalogue)
+    }
+
+    /// Tells how far the file reaches.
+    pub(crate) fn mark(&self) -> CatalogueMark {
+        CatalogueMark { generation: self.generation, bytes: self.bytes() }
     }
 
     /// Goes on with a file that was read whole.
     pub(crate) fn reopen(sealer: Sealer, folder: &Path, contents: &Contents) -> Self {
         let rows = usize::try_from(contents.bytes).unwrap_or(usize::MAX) / ROW_BYTES;
-        Self { sealer, path: folder.join(Self::NAME), rows }
+        Self { sealer, path: folder.join(Self::NAME), generation: contents.generation, rows }
     }
 
     /// Appends what changed since the last time, durably.
@@ -196,13 +241,15 @@ impl Catalogue {
     }
 
     fn rewrite(&mut self, index: &Index) -> Result<(), StoreError> {
-        let mut bytes = Vec::with_capacity(index.len() * ROW_BYTES);
+        let mut bytes = Vec::with_capacity((index.len() + 1) * ROW_BYTES);
+        self.generation += 1;
+        CatalogueRow::Generation(self.generation).encode(&self.sealer, &mut bytes);
         index.rows().for_each(|row| row.encode(&self.sealer, &mut bytes));
         disk::write_whole(&self.path, &bytes)?;
         if let Some(folder) = self.path.parent() {
             disk::sync_folder(folder)?;
         }
-        self.rows = index.len();
+        self.rows = index.len() + 1;
         Ok(())
     }
 }
@@ -220,31 +267,50 @@ mod tests {
     #[test]
     fn the_last_row_of_an_id_holds_and_live_bytes_add_up() {
         let folder = tempfile::tempdir().unwrap();
-        let mut catalogue = Catalogue::write(SEALER, folder.path(), &Index::default()).unwrap();
+        let mut catalogue = Catalogue::write(SEALER, folder.path(), &Index::default(), 0).unwrap();
         let mut index = Index::default();
         for row in [document(1, 1), document(2, 2), document(1, 3), CatalogueRow::Meta([1; 16], 4)] {
             index.put(row);
             catalogue.append(&[row], &index).unwrap();
         }
-        let read = Catalogue::read(&SEALER, folder.path()).unwrap();
-        assert_eq!(read.index, index);
+        let read = Catalogue::read(&SEALER, folder.path(), Some(catalogue.mark())).unwrap();
+        assert_eq!((read.rows_lost, &read.index), (0, &index));
         assert_eq!((read.index.live_bytes, read.index.stamp_max(), read.bytes), (200, 4, catalogue.bytes()));
     }
 
     #[test]
     fn a_flipped_bit_loses_one_row_and_is_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut index = Index::default();
-        (1..5).for_each(|id| index.put(document(id, u64::from(id))));
-        Catalogue::write(SEALER, folder.path(), &index).unwrap();
-        let path = folder.path().join(Catalogue::NAME);
-        let whole = std::fs::read(&path).unwrap();
+        let (folder, whole, mark) = four_documents();
         for bit in 0..whole.len() * 8 {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            std::fs::write(&path, flipped).unwrap();
-            let read = Catalogue::read(&SEALER, folder.path()).unwrap();
-            assert_eq!((read.rows_lost + read.rows_torn, read.index.documents.len()), (1, 3), "bit {bit}");
+            std::fs::write(folder.path().join(Catalogue::NAME), flipped).unwrap();
+            let read = Catalogue::read(&SEALER, folder.path(), Some(mark)).unwrap();
+            let documents = 3 + usize::from(bit / 8 < ROW_BYTES);
+            assert_eq!((read.rows_lost, read.index.documents.len()), (1, documents), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_shorter_or_older_than_the_journal_knows_has_lost_rows() {
+        let (folder, whole, mark) = four_documents();
+        for cut in 0..whole.len() {
+            std::fs::write(folder.path().join(Catalogue::NAME), &whole[..cut]).unwrap();
+            assert!(Catalogue::read(&SEALER, folder.path(), Some(mark)).unwrap().rows_lost > 0, "cut at {cut}");
+        }
+        std::fs::write(folder.path().join(Catalogue::NAME), &whole).unwrap();
+        let newer = CatalogueMark { generation: mark.generation + 1, ..mark };
+        assert_eq!(Catalogue::read(&SEALER, folder.path(), Some(newer)).unwrap().rows_lost, 1);
+        let older = CatalogueMark { generation: mark.generation - 1, bytes: 1 << 20 };
+        assert_eq!(Catalogue::read(&SEALER, folder.path(), Some(older)).unwrap().rows_lost, 0);
+    }
+
+    fn four_documents() -> (tempfile::TempDir, Vec<u8>, CatalogueMark) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::default();
+        (1..5).for_each(|id| index.put(document(id, u64::from(id))));
+        let catalogue = Catalogue::write(SEALER, folder.path(), &index, 3).unwrap();
+        let whole = std::fs::read(folder.path().join(Catalogue::NAME)).unwrap();
+        (folder, whole, catalogue.mark())
     }
 }

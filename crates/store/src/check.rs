@@ -8,7 +8,7 @@ use crate::catalogue::{Expected, Index, MetaId, meta_id};
 use crate::document::{DocumentReader, Found};
 use crate::engine::Engine;
 use crate::error::StoreError;
-use crate::report::{Damage, DamagedDocument};
+use crate::report::{Damage, DamagedDocument, Progress};
 use crate::row::{Parts, RowChange, Sealer, Space, meta_key_of};
 use crate::snapshots::Snapshots;
 
@@ -26,6 +26,8 @@ pub(crate) struct Checked {
     pub(crate) stray_rows: u64,
     pub(crate) rows: u64,
     pub(crate) documents: u64,
+    /// Bytes of changes and snapshots that were read.
+    pub(crate) bytes: u64,
     /// The snapshot files that are referred to.
     pub(crate) snapshots: BTreeSet<(DocumentId, [u8; 32])>,
 }
@@ -42,26 +44,30 @@ pub(crate) fn check<E: Engine>(
     sealer: &Sealer,
     snapshots: &Snapshots,
     expected: &Index,
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Checked, StoreError> {
     let mut checked = Checked::default();
+    let documents_total = expected.documents.len() as u64;
     let stamp = |document: &DocumentId| expected.documents.get(document).map_or(0, |expected| expected.stamp);
     let stray = each_document(engine, sealer, snapshots, &stamp, &mut |document, found, rows| {
         checked.rows += rows;
         checked.documents += 1;
+        checked.bytes += found.bytes();
+        progress(Progress { documents: checked.documents, documents_total, bytes: checked.bytes });
         if let Some(snapshot) = found.manifest.as_ref().and_then(|manifest| manifest.snapshot) {
             checked.snapshots.insert((document, snapshot.hash));
         }
         let live_bytes = found.manifest.as_ref().map_or(0, crate::row::Manifest::live_bytes);
         checked.index.put_document(document, Expected { stamp: found.stamp, live_bytes });
         if !found.damage.is_empty() {
-            checked.damaged.push(DamagedDocument { document, damage: found.damage });
+            checked.damaged.push(found.damaged(document));
         }
         Ok(())
     })?;
     checked.stray_rows += stray;
     for document in expected.documents.keys() {
         if !checked.index.documents.contains_key(document) {
-            checked.damaged.push(DamagedDocument { document: *document, damage: vec![Damage::Gone] });
+            checked.damaged.push(DamagedDocument { document: *document, heads: None, damage: vec![Damage::Gone] });
         }
     }
     check_meta(engine, sealer, expected, &mut checked)?;
@@ -155,7 +161,14 @@ pub(crate) fn each_document<E: Engine>(
 }
 
 /// Copies all rows into another engine: the logical rewrite of a store that has grown too large.
-pub(crate) fn copy_rows<E: Engine>(from: &E, to: &E, sealer: &Sealer) -> Result<u64, StoreError> {
+///
+/// `seen` is told the key and the bytes of each row.
+pub(crate) fn copy_rows<E: Engine>(
+    from: &E,
+    to: &E,
+    sealer: &Sealer,
+    seen: &mut dyn FnMut(Space, &[u8], u64),
+) -> Result<u64, StoreError> {
     const GATHERED_BYTES_MAX: usize = 1 << 20;
     let mut rows = 0;
     for space in Space::ALL {
@@ -169,6 +182,7 @@ pub(crate) fn copy_rows<E: Engine>(from: &E, to: &E, sealer: &Sealer) -> Result<
                 return false;
             }
             bytes += key.len() + value.len();
+            seen(space, key, (key.len() + value.len()) as u64);
             rows += 1;
             waiting.push(RowChange { space, key: key.to_vec(), value: Some(value.to_vec()) });
             if bytes > GATHERED_BYTES_MAX {

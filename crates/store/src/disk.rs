@@ -26,9 +26,15 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), StoreError> {
 /// Writes a whole file so that after a crash there is the old content, or the new, or none; never a part. The caller
 /// flushes the folder.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    write_whole_and_reserve(path, bytes, bytes.len() as u64)
+}
+
+/// As [`write_whole`], with zeros behind the bytes up to a length.
+pub(crate) fn write_whole_and_reserve(path: &Path, bytes: &[u8], file_bytes: u64) -> Result<(), StoreError> {
     let temporary = path.with_extension("tmp");
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
+        file.set_len(file_bytes)?;
         file.sync_all()
     });
     written.and_then(|()| fs::rename(&temporary, path)).map_err(StoreError::io("write", path))

@@ -6,7 +6,7 @@ use comity_model::{DocumentId, Heads, StorageId};
 use crate::entry::unpack;
 use crate::error::StoreError;
 use crate::op::StoredDocument;
-use crate::report::Damage;
+use crate::report::{Damage, DamagedDocument};
 use crate::row::{DataKey, Manifest, Parts, Row, Sealer, Space, chain, decode};
 use crate::snapshots::Snapshots;
 
@@ -131,7 +131,8 @@ impl DocumentReader {
     /// Takes changes, save those that are there already: after a replay, and in raw bytes, a change may stand in a row
     /// of its own and in a row with others.
     pub(crate) fn changes(&mut self, first: u64, chunks: impl IntoIterator<Item = Bytes>) {
-        for (sequence, chunk) in (first..).zip(chunks) {
+        for (offset, chunk) in (0_u64..).zip(chunks) {
+            let Some(sequence) = first.checked_add(offset) else { return self.note(Damage::Row) };
             if self.changes.last().is_none_or(|(last, _)| *last < sequence) {
                 self.changes.push((sequence, chunk));
             }
@@ -215,6 +216,20 @@ impl DocumentReader {
 }
 
 impl Found {
+    /// Gives the bytes of what the document is made of.
+    pub(crate) fn bytes(&self) -> u64 {
+        let parts = self.snapshot.iter().chain(self.changes.iter().map(|(_, bytes)| bytes));
+        parts.map(|bytes| bytes.len() as u64).sum()
+    }
+
+    /// Says what the document lost.
+    pub(crate) fn damaged(&self, document: DocumentId) -> DamagedDocument {
+        // The heads of an older state say nothing of what is missing.
+        let is_stale = self.damage.contains(&Damage::Stale);
+        let heads = if is_stale { None } else { self.heads.clone() };
+        DamagedDocument { document, heads, damage: self.damage.clone() }
+    }
+
     /// Gives the document when it is what was stored.
     pub(crate) fn into_document(self, document: &DocumentId) -> Result<StoredDocument, StoreError> {
         let harmless = |damage: &Damage| *damage == Damage::SyncStateLost;

@@ -5,8 +5,8 @@ use std::path::Path;
 use bytes::Bytes;
 use comity_model::DocumentId;
 
-use crate::durable::Durable;
 use crate::error::{OpenError, StoreError};
+use crate::guarded::Guarded;
 use crate::op::{DocumentSummary, Op, StoredDocument};
 use crate::options::Options;
 use crate::report::OpenReport;
@@ -16,7 +16,7 @@ macro_rules! engine_store {
     ($(#[$doc:meta])* $name:ident, $engine:ty) => {
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $name(Durable<$engine>);
+        pub struct $name(Guarded<$engine>);
 
         impl $name {
             /// Opens the store in a folder, or creates it there.
@@ -28,54 +28,58 @@ macro_rules! engine_store {
             /// # Errors
             /// When the folder is in use, holds something else or the store of another engine, or when the disk fails.
             pub fn open(folder: &Path, options: Options) -> Result<(Self, OpenReport), OpenError> {
-                crate::open::open(folder, options).map(|(store, report)| (Self(store), report))
+                crate::open::open(folder, options).map(|(store, report)| (Self(Guarded::new(store)), report))
             }
 
-            /// Writes the engine's files anew, whatever their size, while other calls wait. Gives their bytes before
+            /// Writes the engine's files anew, whatever their size. Commits wait meanwhile. Gives their bytes before
             /// and after.
             ///
             /// # Errors
             /// All are final; nothing is lost.
             pub fn compact(&self) -> Result<(u64, u64), StoreError> {
-                self.0.compact()
+                self.0.long_call("write its files anew", |store| store.compact(&mut |_| {}))
             }
         }
 
         impl Store for $name {
             fn commit(&self, ops: &[Op]) -> Result<(), StoreError> {
-                self.0.commit(ops)
+                let ops = ops.to_vec();
+                self.0.long_call("commit a group", move |store| store.commit(&ops))
             }
 
             fn load(&self, document: &DocumentId) -> Result<Option<StoredDocument>, StoreError> {
-                self.0.load(document)
+                let document = *document;
+                self.0.call("load a document", move |store| store.load(&document))
             }
 
             fn summary(&self, document: &DocumentId) -> Result<Option<DocumentSummary>, StoreError> {
-                self.0.summary(document)
+                let document = *document;
+                self.0.call("describe a document", move |store| store.summary(&document))
             }
 
             fn documents(&self) -> Result<Vec<DocumentId>, StoreError> {
-                self.0.documents()
+                self.0.call("list its documents", Store::documents)
             }
 
             fn meta(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-                self.0.meta(key)
+                let key = key.to_owned();
+                self.0.call("read a node-level row", move |store| store.meta(&key))
             }
 
             fn meta_keys(&self) -> Result<Vec<String>, StoreError> {
-                self.0.meta_keys()
+                self.0.call("list its node-level rows", Store::meta_keys)
             }
 
             fn checkpoint(&self) -> Result<(), StoreError> {
-                self.0.checkpoint()
+                self.0.long_call("make a checkpoint", Store::checkpoint)
             }
 
             fn close(&self) -> Result<(), StoreError> {
-                self.0.close()
+                self.0.long_call("close", Store::close)
             }
 
             fn stats(&self) -> Result<StoreStats, StoreError> {
-                self.0.stats()
+                self.0.call("count", Store::stats)
             }
         }
     };

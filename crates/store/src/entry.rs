@@ -41,6 +41,10 @@ pub(crate) enum Entry {
     RemoveMeta {
         key: String,
     },
+    RemoveSyncState {
+        document: DocumentId,
+        peer: StorageId,
+    },
 }
 
 /// What stands before the body of an entry; bodies stay outside bincode.
@@ -53,6 +57,7 @@ enum Head {
     SyncState { document: [u8; 16], peer: String },
     Meta { key: String },
     RemoveMeta { key: String },
+    RemoveSyncState { document: [u8; 16], peer: String },
 }
 
 impl Entry {
@@ -75,6 +80,9 @@ impl Entry {
             }
             Self::Meta { key, value } => (Head::Meta { key: key.clone() }, value),
             Self::RemoveMeta { key } => (Head::RemoveMeta { key: key.clone() }, &[]),
+            Self::RemoveSyncState { document, peer } => {
+                (Head::RemoveSyncState { document: *document.as_bytes(), peer: peer.as_str().to_owned() }, &[])
+            }
         };
         let head = encode(&head);
         out.extend_from_slice(&u16::try_from(head.len()).expect("heads of entries are small").to_be_bytes());
@@ -93,6 +101,17 @@ impl Entry {
             at = next;
         }
         Some(entries)
+    }
+
+    /// Reads entries up to the first that does not read, in bytes that nothing vouches for.
+    pub(crate) fn decode_some(bytes: &Bytes) -> Vec<Self> {
+        let mut at = 0;
+        let next = || {
+            let (entry, next) = Self::decode_at(bytes, at)?;
+            at = next;
+            Some(entry)
+        };
+        std::iter::from_fn(next).collect()
     }
 
     fn decode_at(bytes: &Bytes, at: usize) -> Option<(Self, usize)> {
@@ -126,6 +145,9 @@ impl Entry {
             }
             Head::Meta { key } => Self::Meta { key, value: body },
             Head::RemoveMeta { key } => Self::RemoveMeta { key },
+            Head::RemoveSyncState { document, peer } => {
+                Self::RemoveSyncState { document: id(document), peer: StorageId::new(&peer).ok()? }
+            }
         };
         Some((entry, body_end))
     }

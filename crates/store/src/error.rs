@@ -83,7 +83,7 @@ pub enum StoreError {
         key: String,
     },
     /// An earlier error was final for this handle.
-    #[error("the store has stopped after an error ({cause}); close it and open it again")]
+    #[error("the store has stopped: {cause}")]
     Stopped {
         /// The error that stopped it, in words.
         cause: Arc<str>,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! FORMAT       format version, engine, salt; the same line twice, so that one damaged line does no harm
+//! FORMAT.copy  the same again: without the salt no row could be told from garbage
 //! LOCK         the process that has it open
 //! CLEAN        present only while the store is closed properly
 //! catalogue    which documents there must be
@@ -14,13 +15,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::catalogue;
 use crate::disk;
 use crate::error::{OpenError, StoreError};
+use crate::journal;
 use crate::row::{Sealer, checksum};
 
 const FORMAT_VERSION: &str = "1";
-/// What a journal without groups takes.
-const JOURNAL_HEADER_BYTES: u64 = 32;
 
 /// Knows where things lie.
 #[derive(Debug, Clone)]
@@ -45,6 +46,12 @@ impl Format {
             source: std::sync::Arc::new(std::io::Error::other(error.to_string())),
         })?;
         Ok(Self { engine: engine.to_owned(), sealer: Sealer(salt) })
+    }
+
+    fn text(&self) -> String {
+        // An empty line between them, so that not even a damaged line end spoils both.
+        let line = format_line(&self.engine, &hex(&self.sealer.0));
+        format!("{line}\n{line}")
     }
 }
 
@@ -78,26 +85,47 @@ impl Folder {
         self.root.join("FORMAT")
     }
 
+    fn format_copy_path(&self) -> PathBuf {
+        self.root.join("FORMAT.copy")
+    }
+
     fn clean_path(&self) -> PathBuf {
         self.root.join("CLEAN")
     }
 
     /// Reads the format; `None` when there is none.
     pub(crate) fn format(&self) -> Result<Option<Format>, OpenError> {
-        let path = self.format_path();
-        let Some(bytes) = disk::read_optional(&path)? else { return Ok(None) };
-        let format = bytes.split(|byte| *byte == b'\n').find_map(parse_format);
+        let mut damaged = None;
+        for path in [self.format_path(), self.format_copy_path()] {
+            let Some(bytes) = disk::read_optional(&path)? else { continue };
+            if let Some(format) = bytes.split(|byte| *byte == b'\n').find_map(parse_format) {
+                return Ok(Some(format));
+            }
+            damaged = damaged.or(Some((path, bytes)));
+        }
+        let Some((path, bytes)) = damaged else { return Ok(None) };
         let found = String::from_utf8_lossy(&bytes).chars().take(100).filter(|c| !c.is_control()).collect();
         let wanted = format!("comity-store {FORMAT_VERSION}");
-        format.map(Some).ok_or(OpenError::Format { path, found, wanted })
+        Err(OpenError::Format { path, found, wanted })
     }
 
     /// Makes the folder a store.
     pub(crate) fn write_format(&self, format: &Format) -> Result<(), OpenError> {
-        // An empty line between them, so that not even a damaged line end spoils both.
-        let line = format_line(&format.engine, &hex(&format.sealer.0));
-        disk::write_whole(&self.format_path(), format!("{line}\n{line}").as_bytes())?;
-        Ok(disk::sync_folder(&self.root)?)
+        for path in [self.format_path(), self.format_copy_path()] {
+            disk::write_whole(&path, format.text().as_bytes())?;
+            disk::sync_folder(&self.root)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the format file and its copy anew when one of them is not as it was written.
+    pub(crate) fn mend_format(&self, format: &Format) -> Result<(), OpenError> {
+        for path in [self.format_path(), self.format_copy_path()] {
+            if disk::read_optional(&path)?.as_deref() != Some(format.text().as_bytes()) {
+                return self.write_format(format);
+            }
+        }
+        Ok(())
     }
 
     /// Tells whether a store may be created here: nothing is in the folder, or only what a creation that was cut short
@@ -107,9 +135,15 @@ impl Folder {
             let bytes = match path.file_name().and_then(|name| name.to_str()) {
                 Some("LOCK" | "FORMAT.tmp" | "catalogue.tmp") => 0,
                 Some(name) if name == engine => 0,
-                Some("catalogue") => path.metadata().map_or(0, |metadata| metadata.len()),
+                Some("catalogue") => {
+                    path.metadata().map_or(0, |file| file.len().saturating_sub(catalogue::EMPTY_BYTES))
+                }
                 Some("snapshots") => disk::bytes_below(&path)?,
-                Some("journal") => disk::bytes_below(&path)?.saturating_sub(JOURNAL_HEADER_BYTES),
+                Some("journal") => {
+                    let segments = disk::files_below(&path)?;
+                    let mut used = segments.iter().map(|path| journal::holds_nothing(path).map(|nothing| !nothing));
+                    u64::from(used.try_fold(false, |any, used| used.map(|used| any || used))?)
+                }
                 _ => 1,
             };
             if bytes > 0 {
@@ -207,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_flipped_bit_in_the_format_file_does_no_harm() {
+    fn a_flipped_bit_in_the_format_file_or_a_cut_does_no_harm() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::new(root.path());
         let format = Format::random("sled").unwrap();
@@ -219,7 +253,14 @@ mod tests {
             fs::write(folder.format_path(), flipped).unwrap();
             assert_eq!(folder.format().unwrap().as_ref(), Some(&format), "bit {bit}");
         }
+        for cut in 0..whole.len() {
+            fs::write(folder.format_path(), &whole[..cut]).unwrap();
+            assert_eq!(folder.format().unwrap().as_ref(), Some(&format), "cut at {cut}");
+        }
+        folder.mend_format(&format).unwrap();
+        assert_eq!(fs::read(folder.format_path()).unwrap(), whole);
         fs::write(folder.format_path(), "comity-store 2 sled").unwrap();
+        fs::remove_file(folder.format_copy_path()).unwrap();
         assert!(matches!(folder.format(), Err(OpenError::Format { .. })));
     }
 

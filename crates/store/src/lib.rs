@@ -17,6 +17,16 @@
 //! replayed and all of it is verified; an engine that does not verify is set aside as evidence and a new one is built
 //! from the raw bytes of its files and the journal, and [`OpenReport`] says exactly which document lost what.
 //!
+//! A group in the journal that is not whole is either a torn write, which nobody was told is saved, or damage. The
+//! difference can be told, because a segment is longer than what is written to it and what is not written is zeros: see
+//! `journal`. Every call of a store with an engine has a deadline, and runs where a hang does no harm: see `guarded`.
+//!
+//! # How it is shown
+//!
+//! `tests/store/measured.rs` lists each measured fault of sled with the test that shows what becomes of it. Power losses
+//! are simulated from a record of everything that a child process does to its files (`tests/store/power`): cut at any
+//! moment, what was not flushed dropped, kept or torn. `cargo xtask soak store` runs the same for as long as wanted.
+//!
 //! # Errors
 //!
 //! Everything is a value. [`StoreError::is_final`] separates what a caller may go on after (a full disk, a damaged
@@ -27,6 +37,7 @@ mod backup;
 mod catalogue;
 mod check;
 mod child;
+mod compact;
 mod disk;
 mod document;
 mod durable;
@@ -35,7 +46,11 @@ mod engines;
 mod entry;
 mod error;
 mod folder;
+#[doc(hidden)]
+pub mod fuzzing;
+mod guarded;
 mod journal;
+mod kept;
 mod memory;
 mod op;
 mod open;
@@ -51,6 +66,7 @@ mod writer;
 
 pub use backup::{BackupSummary, RESTORED_META_KEY, backup, restore, verify_backup};
 pub use child::child_main_if_asked;
+pub use compact::compact;
 #[cfg(feature = "redb")]
 pub use engines::RedbStore;
 pub use engines::SledStore;
@@ -58,10 +74,12 @@ pub use error::{BackupError, OpenError, StoreError};
 pub use memory::MemoryStore;
 pub use op::{
     CHUNK_BYTES_MAX, DocumentSummary, GROUP_BYTES_MAX, HEADS_MAX, META_BYTES_MAX, META_KEY_BYTES_MAX, Op,
-    SNAPSHOT_BYTES_MAX, SYNC_STATE_BYTES_MAX, StoredDocument,
+    SNAPSHOT_BYTES_MAX, SYNC_STATE_BYTES_MAX, SYNC_STATES_MAX, StoredDocument,
 };
 pub use options::{ChildCommand, Options};
-pub use report::{Damage, DamagedDocument, JournalReport, OpenReport, Progress, SalvageReport, VerifyReport};
+pub use report::{
+    CompactReport, Damage, DamagedDocument, JournalReport, OpenReport, Progress, SalvageReport, VerifyReport,
+};
 pub use salvage::salvage;
 pub use store::{Store, StoreStats};
 pub use verify::verify;

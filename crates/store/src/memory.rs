@@ -8,7 +8,7 @@ use bytes::Bytes;
 use comity_model::{DocumentId, Heads, StorageId};
 
 use crate::error::StoreError;
-use crate::op::{DocumentSummary, Op, StoredDocument, check_limits, check_meta_key};
+use crate::op::{DocumentSummary, Op, SYNC_STATES_MAX, StoredDocument, check_limits, check_meta_key};
 use crate::store::{Store, StoreStats};
 
 /// Keeps documents in memory. Everything is lost when it is dropped, save what [`MemoryStore::image`] copied.
@@ -21,6 +21,8 @@ struct State {
     meta: BTreeMap<String, Bytes>,
     full: bool,
     closed: bool,
+    /// Groups since the beginning, for the age of what they wrote.
+    clock: u64,
     groups: u64,
     ops: u64,
 }
@@ -30,7 +32,8 @@ struct MemoryDocument {
     snapshot: Option<Bytes>,
     changes: Vec<Bytes>,
     heads: Heads,
-    sync_states: BTreeMap<StorageId, Bytes>,
+    /// With the number of the group that wrote each.
+    sync_states: BTreeMap<StorageId, (u64, Bytes)>,
 }
 
 impl MemoryStore {
@@ -76,7 +79,13 @@ impl State {
             }
             Op::SyncState { document, peer, state } => {
                 if let Some(document) = self.documents.get_mut(document) {
-                    document.sync_states.insert(peer.clone(), state.clone());
+                    let states = &mut document.sync_states;
+                    states.insert(peer.clone(), (self.clock, state.clone()));
+                    let oldest = states.iter().min_by_key(|(peer, (written, _))| (*written, *peer));
+                    if let (true, Some(oldest)) = (states.len() > SYNC_STATES_MAX, oldest.map(|(peer, _)| peer.clone()))
+                    {
+                        states.remove(&oldest);
+                    }
                 }
             }
             Op::PutMeta { key, value } => drop(self.meta.insert(key.clone(), value.clone())),
@@ -92,6 +101,7 @@ impl Store for MemoryStore {
         if state.full {
             return Err(StoreError::Full { folder: PathBuf::from("memory"), free_bytes: 0, floor_bytes: 1 });
         }
+        state.clock += 1;
         ops.iter().for_each(|op| state.apply(op));
         state.groups += 1;
         state.ops += ops.len() as u64;
@@ -104,7 +114,7 @@ impl Store for MemoryStore {
             snapshot: document.snapshot.clone(),
             changes: document.changes.clone(),
             heads: document.heads.clone(),
-            sync_states: document.sync_states.iter().map(|(peer, state)| (peer.clone(), state.clone())).collect(),
+            sync_states: document.sync_states.iter().map(|(peer, (_, state))| (peer.clone(), state.clone())).collect(),
         }))
     }
 
@@ -144,7 +154,11 @@ impl Store for MemoryStore {
     fn stats(&self) -> Result<StoreStats, StoreError> {
         let state = self.open_state()?;
         let bytes = |stored: &MemoryDocument| {
-            let chunks = stored.changes.iter().chain(&stored.snapshot).chain(stored.sync_states.values());
+            let chunks = stored
+                .changes
+                .iter()
+                .chain(&stored.snapshot)
+                .chain(stored.sync_states.values().map(|(_, state)| state));
             chunks.map(|chunk| chunk.len() as u64).sum::<u64>()
         };
         Ok(StoreStats {

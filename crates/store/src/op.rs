@@ -26,7 +26,8 @@ pub enum Op {
         /// The heads of the snapshot.
         heads: Heads,
     },
-    /// Keeps the state of the sync session with a peer, for the next connection.
+    /// Keeps the state of the sync session with a peer, for the next connection. At most [`SYNC_STATES_MAX`] are kept for
+    /// a document.
     SyncState {
         /// Which document.
         document: DocumentId,
@@ -84,6 +85,9 @@ pub const CHUNK_BYTES_MAX: usize = 128 << 20;
 pub const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
 /// Longest state of a sync session, in bytes: room for 10,000 shared heads and more.
 pub const SYNC_STATE_BYTES_MAX: usize = 1 << 20;
+/// Most states of sync sessions kept for one document; the one that was written longest ago goes for one more. Losing one
+/// is harmless: the next session with that peer takes one more round trip.
+pub const SYNC_STATES_MAX: usize = 1_024;
 /// Longest value of a node-level row, in bytes.
 pub const META_BYTES_MAX: usize = 4_000;
 /// Longest key of a node-level row, in bytes.

@@ -1,8 +1,8 @@
 //! Opening: create, go on after a proper close, or recover.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::Duration;
 
 use crate::apply::apply_group;
 use crate::catalogue::{self, Catalogue, Expected, Index, meta_id};
@@ -14,10 +14,11 @@ use crate::engine::{Engine, within};
 use crate::entry::Entry;
 use crate::error::{OpenError, StoreError};
 use crate::folder::{CleanMark, Folder, Format};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, Suspect};
+use crate::kept;
 use crate::options::Options;
 use crate::rebuild::{self, Rebuilt};
-use crate::report::OpenReport;
+use crate::report::{Damage, DamagedDocument, OpenReport};
 use crate::snapshots::Snapshots;
 
 /// Opens or creates the store in a folder.
@@ -64,8 +65,8 @@ fn create<E: Engine>(
     let engine = E::open(&engine_folder)?;
     let format = Format::random(E::NAME)?;
     let sealer = format.sealer;
-    let catalogue = Catalogue::write(sealer, &folder.root, &Index::default())?;
-    let journal = Journal::begin(sealer, &folder.journal(), 1)?;
+    let catalogue = Catalogue::write(sealer, &folder.root, &Index::default(), 0)?;
+    let journal = Journal::begin(sealer, &folder.journal(), 1, catalogue.mark())?;
     disk::sync_folder(&folder.root)?;
     folder.write_format(&format)?;
     let index = Index::default();
@@ -89,9 +90,10 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     pub(crate) fn read(folder: &Folder, format: &Format) -> Result<Self, StoreError> {
+        let journal = journal::read(&format.sealer, &folder.journal())?;
         Ok(Self {
-            catalogue: Catalogue::read(&format.sealer, &folder.root)?,
-            journal: journal::read(&format.sealer, &folder.journal())?,
+            catalogue: Catalogue::read(&format.sealer, &folder.root, journal.catalogue)?,
+            journal,
             mark: folder.clean_mark(&format.sealer)?,
         })
     }
@@ -126,6 +128,11 @@ impl Evidence {
         index
     }
 
+    /// Gives the greatest generation that a catalogue of this store has had.
+    pub(crate) fn generation(&self) -> u64 {
+        self.journal.catalogue.map_or(0, |mark| mark.generation).max(self.catalogue.generation)
+    }
+
     /// Gives a number above every group that was ever written.
     pub(crate) fn next(&self) -> u64 {
         let mark = self.mark.map_or(0, |mark| mark.next);
@@ -136,6 +143,7 @@ impl Evidence {
 impl Opening {
     fn open<E: Engine>(&mut self, lock: FolderLock) -> Result<OpenParts<E>, OpenError> {
         let sealer = self.format.sealer;
+        self.folder.mend_format(&self.format)?;
         self.folder.settle_engine(E::NAME)?;
         let mut evidence = Evidence::read(&self.folder, &self.format)?;
         self.folder.remove_clean_mark()?;
@@ -155,8 +163,8 @@ impl Opening {
             match self.open_engine::<E>() {
                 Ok(engine) => {
                     self.report.clean = true;
-                    let journal = Journal::begin(sealer, &self.folder.journal(), evidence.next())?;
                     let catalogue = Catalogue::reopen(sealer, &self.folder.root, &evidence.catalogue);
+                    let journal = Journal::begin(sealer, &self.folder.journal(), evidence.next(), catalogue.mark())?;
                     let index = std::mem::take(&mut evidence.catalogue.index);
                     return Ok(self.parts(snapshots, journal, catalogue, engine, index, lock));
                 }
@@ -165,10 +173,15 @@ impl Opening {
         }
         let (engine, index) = self.recover::<E>(&evidence, &snapshots, reason)?;
         let next = evidence.next().max(index.stamp_max() + 1);
+        name_suspects(&evidence.journal.suspects, &index, &mut self.report.damaged);
+        if self.report.is_damaged() && self.report.set_aside.is_none() {
+            // The engine is whole, but the files that are written anew below are evidence.
+            self.report.set_aside = Some(kept::keep(&self.folder)?);
+        }
         // Engine first, then the list of what it holds, then the journal that could make it again.
         engine.sync()?;
-        let catalogue = Catalogue::write(sealer, &self.folder.root, &index)?;
-        let journal = Journal::begin(sealer, &self.folder.journal(), next)?;
+        let catalogue = Catalogue::write(sealer, &self.folder.root, &index, evidence.generation())?;
+        let journal = Journal::begin(sealer, &self.folder.journal(), next, catalogue.mark())?;
         Ok(self.parts(snapshots, journal, catalogue, engine, index, lock))
     }
 
@@ -241,7 +254,7 @@ impl Opening {
             for (stamp, entries) in &groups {
                 apply_group(&engine, &sealer, *stamp, entries)?;
             }
-            let checked = check(&engine, &sealer, &snapshots, &expected)?;
+            let checked = check(&engine, &sealer, &snapshots, &expected, &mut |_| {})?;
             Ok((engine, checked))
         })
     }
@@ -261,43 +274,36 @@ impl Opening {
 
     fn rebuild<E: Engine>(&mut self, evidence: &Evidence, snapshots: &Snapshots) -> Result<(E, Index), StoreError> {
         let (current, new) = (self.folder.engine(E::NAME), self.folder.engine_new(E::NAME));
-        let aside = self.set_aside_folder();
         let sources = [current.clone()];
         let sealer = &self.format.sealer;
         let Rebuilt { index, damaged, meta_rows_lost, rows, referred } =
-            rebuild::rebuild::<E>(sealer, &sources, &new, evidence, snapshots)?;
-        disk::create_folder(&aside)?;
-        disk::copy_below(&self.folder.journal(), &aside.join("journal"))?;
-        for name in ["FORMAT", Catalogue::NAME] {
-            let path = self.folder.root.join(name);
-            if path.exists() {
-                std::fs::copy(&path, aside.join(name)).map_err(StoreError::io("copy", &path))?;
-            }
-        }
+            rebuild::rebuild::<E>(sealer, &sources, &new, evidence, snapshots, &mut |_| {})?;
+        let aside = kept::keep(&self.folder)?;
         if current.exists() {
             disk::rename_durably(&current, &aside.join(E::NAME))?;
         }
         disk::rename_durably(&new, &current)?;
-        // Snapshot files that nothing refers to stay this time: they are evidence too, until the next recovery.
-        tracing::debug!(snapshots = referred.len(), "snapshots kept");
+        // Altered snapshots are evidence too, and so are those whose document is lost.
+        snapshots.set_aside(&referred, &aside.join("snapshots"))?;
         self.report.set_aside = Some(aside);
         self.report.rebuilt_rows = rows;
         self.report.damaged = damaged;
         self.report.meta_rows_lost = meta_rows_lost;
         Ok((E::open(&current)?, index))
     }
+}
 
-    fn set_aside_folder(&self) -> PathBuf {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let name = |suffix: String| self.folder.root.join(format!("damaged-{seconds}{suffix}"));
-        let mut path = name(String::new());
-        let mut try_number = 1;
-        while path.exists() {
-            path = name(format!("-{try_number}"));
-            try_number += 1;
+/// Names the documents of groups that were lost, unless a later group made them whole.
+pub(crate) fn name_suspects(suspects: &[Suspect], index: &Index, damaged: &mut Vec<DamagedDocument>) {
+    for Suspect { sequence, document, heads } in suspects {
+        let is_named = damaged.iter().any(|damaged| damaged.document == *document);
+        if !is_named && index.documents.get(document).is_none_or(|found| found.stamp < *sequence) {
+            let damage = if index.documents.contains_key(document) { Damage::Stale } else { Damage::Gone };
+            let (document, heads, damage) = (*document, Some(heads.clone()), vec![damage]);
+            damaged.push(DamagedDocument { document, heads, damage });
         }
-        path
     }
+    damaged.sort_by_key(|damaged| damaged.document);
 }
 
 /// Gives how long an engine with files of this size may take.

@@ -22,6 +22,9 @@ pub struct Options {
     /// How long the engine may take to open, and to be scanned after an unclean stop: this, and 1 s more for every
     /// 4 MiB of its files. 30 s by default.
     pub open_deadline: Duration,
+    /// How long a call may take before the store is given up: an engine on a broken or full disk may hang for ever. Calls
+    /// that may read or write all of the engine's files get 1 s more for every 4 MiB of them. 60 s by default.
+    pub call_deadline: Duration,
     /// How to run this program as the child process that tries out a possibly damaged engine. `None` means the running
     /// executable, if it called [`child_main_if_asked`](crate::child_main_if_asked); if it did not, the engine is tried
     /// out in this process, on a thread with a deadline.
@@ -47,6 +50,7 @@ impl Default for Options {
             rewrite_ratio: 5,
             lock_patience: Duration::from_secs(2),
             open_deadline: Duration::from_secs(30),
+            call_deadline: Duration::from_secs(60),
             child: None,
         }
     }

@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::open::Evidence;
-use crate::report::{Damage, DamagedDocument};
+use crate::report::{Damage, DamagedDocument, Progress};
 use crate::row::{
     DataKey, Manifest, Row, RowChange, Sealer, SnapshotRef, Space, VALUE_BYTES_MAX, after_prefix, meta_key_of,
     meta_prefix,
@@ -46,28 +46,38 @@ pub(crate) fn rebuild<E: Engine>(
     target: &Path,
     evidence: &Evidence,
     snapshots: &Snapshots,
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Rebuilt, StoreError> {
     if target.exists() {
         std::fs::remove_dir_all(target).map_err(StoreError::io("remove", target))?;
     }
     let engine = E::open(target)?;
     let mut rebuilt = Rebuilt::default();
+    let documents_total = evidence.expected().documents.len() as u64;
+    let mut done = Progress { documents_total, ..Progress::default() };
     for source in sources {
         for path in disk::files_below(source)? {
-            rebuilt.rows += take_rows(&engine, sealer, &path)?;
+            rebuilt.rows += take_rows(&engine, sealer, &path, &mut done, progress)?;
         }
     }
     for (stamp, entries) in &evidence.journal.groups {
         apply_group(&engine, sealer, *stamp, entries)?;
     }
-    settle_documents(&engine, sealer, evidence, snapshots, &mut rebuilt)?;
+    let settled = &mut |documents| progress(Progress { documents, ..done });
+    settle_documents(&engine, sealer, evidence, snapshots, &mut rebuilt, settled)?;
     settle_meta(&engine, sealer, evidence, &mut rebuilt)?;
     engine.close()?;
     Ok(rebuilt)
 }
 
 /// Takes the rows in one raw file that are newer than what is there.
-fn take_rows<E: Engine>(engine: &E, sealer: &Sealer, path: &Path) -> Result<u64, StoreError> {
+fn take_rows<E: Engine>(
+    engine: &E,
+    sealer: &Sealer,
+    path: &Path,
+    done: &mut Progress,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<u64, StoreError> {
     const WINDOW_BYTES: usize = 4 << 20;
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -81,9 +91,11 @@ fn take_rows<E: Engine>(engine: &E, sealer: &Sealer, path: &Path) -> Result<u64,
         let kept = window.len().min(VALUE_BYTES_MAX - 1);
         window.drain(..window.len() - kept);
         let read = file.by_ref().take(WINDOW_BYTES as u64).read_to_end(&mut window);
-        if read.map_err(StoreError::io("read", path))? == 0 {
-            return Ok(rows);
+        match read.map_err(StoreError::io("read", path))? {
+            0 => return Ok(rows),
+            read => done.bytes += read as u64,
         }
+        progress(*done);
         let mut changes = Vec::new();
         let mut failed = None;
         sealer.carve_all(&window, |row| {
@@ -131,6 +143,7 @@ fn settle_documents<E: Engine>(
     evidence: &Evidence,
     snapshots: &Snapshots,
     rebuilt: &mut Rebuilt,
+    settled: &mut dyn FnMut(u64),
 ) -> Result<(), StoreError> {
     let expected = evidence.expected();
     let stamp = |document: &DocumentId| expected.documents.get(document).map_or(0, |expected| expected.stamp);
@@ -139,6 +152,7 @@ fn settle_documents<E: Engine>(
     let mut seen = BTreeSet::new();
     each_document(engine, sealer, snapshots, &stamp, &mut |document, found, _| {
         seen.insert(document);
+        settled(seen.len() as u64);
         if found.damage.is_empty() && !found.leftovers {
             let manifest = found.manifest.unwrap_or_default();
             note_document(rebuilt, document, found.stamp, &manifest);
@@ -157,7 +171,7 @@ fn settle_documents<E: Engine>(
         let from = document.as_bytes().as_slice();
         remove_range(engine, Space::Data, from, &after_prefix(from))?;
         if !found.damage.is_empty() {
-            rebuilt.damaged.push(DamagedDocument { document, damage: found.damage.clone() });
+            rebuilt.damaged.push(found.damaged(document));
         }
         if found.manifest.is_none() && found.changes.is_empty() && saved.is_none() {
             continue;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use comity_model::DocumentId;
+use comity_model::{DocumentId, Heads};
 
 /// One way in which what is on disk differs from what was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,9 @@ impl fmt::Display for Damage {
 pub struct DamagedDocument {
     /// Which document.
     pub document: DocumentId,
+    /// The heads that it had, when they are still known: once a document covers them, nothing that was acknowledged is
+    /// missing any more.
+    pub heads: Option<Heads>,
     /// What it lost, without duplicates.
     pub damage: Vec<Damage>,
 }
@@ -67,19 +70,34 @@ pub struct DamagedDocument {
 pub struct JournalReport {
     /// Groups that were read.
     pub groups: u64,
-    /// Bytes after the last whole group. After a power loss or a kill this is a group that nobody was told is saved;
-    /// a bit flip in the very last group looks the same.
+    /// Bytes after the last whole group. After a power loss or a kill this is a group that nobody was told is saved,
+    /// unless `altered_groups` counts it.
     pub tail_bytes: u64,
     /// Groups that are missing or damaged although later ones are there: acknowledged groups that are lost.
     pub lost_groups: u64,
+    /// The very last group was written in full and is not what was written: an acknowledged group, most likely, that is
+    /// lost.
+    pub altered_groups: u64,
     /// Segments whose header is damaged, or which are missing.
     pub damaged_segments: u64,
+    /// Segments that are shorter than they were: acknowledged groups may be lost.
+    pub cut_segments: u64,
 }
 
 impl JournalReport {
     /// Tells whether acknowledged groups may be lost (a torn tail alone is not damage).
     pub fn is_damaged(&self) -> bool {
-        self.lost_groups > 0 || self.damaged_segments > 0
+        self.groups_lost() + self.segments_harmed() > 0
+    }
+
+    /// Gives the acknowledged groups that are lost: missing, damaged, or altered at the very end.
+    pub fn groups_lost(&self) -> u64 {
+        self.lost_groups + self.altered_groups
+    }
+
+    /// Gives the segments that are damaged, missing or shorter than they were.
+    pub fn segments_harmed(&self) -> u64 {
+        self.damaged_segments + self.cut_segments
     }
 }
 
@@ -171,6 +189,22 @@ pub struct SalvageReport {
     pub damaged: Vec<DamagedDocument>,
     /// Node-level rows that are lost.
     pub meta_rows_lost: u64,
+}
+
+/// What compacting gave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CompactReport {
+    /// Which engine.
+    pub engine: String,
+    /// Documents in the store.
+    pub documents: u64,
+    /// Bytes of the engine's files before.
+    pub bytes_before: u64,
+    /// Bytes of the engine's files after.
+    pub bytes_after: u64,
+    /// What opening the store found and did.
+    pub opened: OpenReport,
 }
 
 /// How far a long operation is.

@@ -13,7 +13,7 @@ use crate::journal::Journal;
 use crate::open::Evidence;
 use crate::options::Options;
 use crate::rebuild::rebuild;
-use crate::report::SalvageReport;
+use crate::report::{Progress, SalvageReport};
 use crate::snapshots::Snapshots;
 
 /// Reads all that is whole in the files below a folder (a store, or a `damaged-…` folder inside one) and writes it into
@@ -22,7 +22,12 @@ use crate::snapshots::Snapshots;
 /// # Errors
 /// When the format file is unreadable (without its salt no row can be told from garbage), the folder is in use, or
 /// `into` is not empty.
-pub fn salvage(folder: &Path, into: &Path, options: &Options) -> Result<SalvageReport, OpenError> {
+pub fn salvage(
+    folder: &Path,
+    into: &Path,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<SalvageReport, OpenError> {
     let from = Folder::new(folder);
     let missing = || OpenError::Missing { folder: folder.to_owned() };
     let format = from.format()?.ok_or_else(missing)?;
@@ -32,10 +37,10 @@ pub fn salvage(folder: &Path, into: &Path, options: &Options) -> Result<SalvageR
         return Err(OpenError::NotEmpty { folder: into.to_owned() });
     }
     match format.engine.as_str() {
-        SledEngine::NAME => salvage_with::<SledEngine>(&from, &Folder::new(into), &format),
+        SledEngine::NAME => salvage_with::<SledEngine>(&from, &Folder::new(into), &format, progress),
         #[cfg(feature = "redb")]
         crate::engine::redb::RedbEngine::NAME => {
-            salvage_with::<crate::engine::redb::RedbEngine>(&from, &Folder::new(into), &format)
+            salvage_with::<crate::engine::redb::RedbEngine>(&from, &Folder::new(into), &format, progress)
         }
         other => {
             let (folder, found) = (folder.to_owned(), other.to_owned());
@@ -44,7 +49,12 @@ pub fn salvage(folder: &Path, into: &Path, options: &Options) -> Result<SalvageR
     }
 }
 
-fn salvage_with<E: Engine>(from: &Folder, into: &Folder, format: &Format) -> Result<SalvageReport, OpenError> {
+fn salvage_with<E: Engine>(
+    from: &Folder,
+    into: &Folder,
+    format: &Format,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<SalvageReport, OpenError> {
     let sealer = format.sealer;
     let evidence = Evidence::read(from, format)?;
     let snapshots = Snapshots::open(into.snapshots())?;
@@ -52,11 +62,11 @@ fn salvage_with<E: Engine>(from: &Folder, into: &Folder, format: &Format) -> Res
     // Everything below the folder may hold rows: engine files, and what an earlier opening set aside.
     let sources = [from.root.clone()];
     let target = into.engine(E::NAME);
-    let rebuilt = rebuild::<E>(&sealer, &sources, &target, &evidence, &snapshots)?;
+    let rebuilt = rebuild::<E>(&sealer, &sources, &target, &evidence, &snapshots, progress)?;
     snapshots.collect(&rebuilt.referred)?;
-    let catalogue = Catalogue::write(sealer, &into.root, &rebuilt.index)?;
+    let catalogue = Catalogue::write(sealer, &into.root, &rebuilt.index, evidence.generation())?;
     let next = evidence.next().max(rebuilt.index.stamp_max() + 1);
-    let journal = Journal::begin(sealer, &into.journal(), next)?;
+    let journal = Journal::begin(sealer, &into.journal(), next, catalogue.mark())?;
     let mark = CleanMark { catalogue_bytes: catalogue.bytes(), next: journal.next() };
     into.write_format(format)?;
     into.write_clean_mark(&sealer, &mark)?;

@@ -86,18 +86,32 @@ impl Snapshots {
 
     /// Removes all files but those that are referred to; gives how many.
     pub(crate) fn collect(&self, kept: &BTreeSet<(DocumentId, [u8; 32])>) -> Result<u64, StoreError> {
+        let others = self.all_but(kept)?;
+        others.iter().try_for_each(|path| remove_file(path))?;
+        Ok(others.len() as u64)
+    }
+
+    /// Moves all files but those that are referred to into a folder of evidence.
+    pub(crate) fn set_aside(&self, kept: &BTreeSet<(DocumentId, [u8; 32])>, evidence: &Path) -> Result<(), StoreError> {
+        let others = self.all_but(kept)?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        disk::create_folder(evidence)?;
+        for path in others {
+            let name = path.file_name().expect("a listed file has a name");
+            fs::rename(&path, evidence.join(name)).map_err(StoreError::io("set aside", &path))?;
+        }
+        disk::sync_folder(evidence)?;
+        self.sync()
+    }
+
+    fn all_but(&self, kept: &BTreeSet<(DocumentId, [u8; 32])>) -> Result<Vec<PathBuf>, StoreError> {
         let kept: BTreeSet<PathBuf> = kept
             .iter()
             .map(|(document, hash)| self.path(document, &SnapshotRef { hash: *hash, bytes: 0, inline: false }))
             .collect();
-        let mut removed = 0;
-        for path in disk::list(&self.folder)? {
-            if !kept.contains(&path) {
-                remove_file(&path)?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
+        Ok(disk::list(&self.folder)?.into_iter().filter(|path| !kept.contains(path)).collect())
     }
 }
 

@@ -6,7 +6,8 @@ use comity_model::{DocumentId, Heads};
 use crate::error::StoreError;
 use crate::op::{DocumentSummary, Op, StoredDocument};
 
-/// Keeps documents. Calls block; never call from an async thread.
+/// Keeps documents. Calls block; never call from an async thread. None hangs: stores with an engine give a call up after
+/// [`Options::call_deadline`](crate::Options::call_deadline).
 ///
 /// The contract: when [`Store::commit`] returns Ok, the whole group is on disk and survives a power loss, and every
 /// later read sees it. When it fails, nothing was written if the error is not final

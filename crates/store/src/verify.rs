@@ -6,12 +6,12 @@ use crate::check::{Checked, check};
 use crate::child;
 use crate::disk::FolderLock;
 use crate::engine::sled::SledEngine;
-use crate::engine::{Engine, within};
+use crate::engine::{Engine, within_telling};
 use crate::error::{OpenError, StoreError};
 use crate::folder::Folder;
-use crate::open::{Evidence, deadline};
+use crate::open::{Evidence, deadline, name_suspects};
 use crate::options::Options;
-use crate::report::VerifyReport;
+use crate::report::{Progress, VerifyReport};
 use crate::snapshots::Snapshots;
 
 /// Verifies the store in a folder: every checksum, every document against its manifest, and that nothing is missing.
@@ -21,7 +21,7 @@ use crate::snapshots::Snapshots;
 ///
 /// # Errors
 /// When the folder holds no store, is in use, or cannot be read. Damage is not an error: it is in the report.
-pub fn verify(folder: &Path, options: &Options) -> Result<VerifyReport, OpenError> {
+pub fn verify(folder: &Path, options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<VerifyReport, OpenError> {
     let missing = || OpenError::Missing { folder: folder.to_owned() };
     if !folder.is_dir() {
         return Err(missing());
@@ -44,20 +44,22 @@ pub fn verify(folder: &Path, options: &Options) -> Result<VerifyReport, OpenErro
         report.journal.damaged_segments += 1;
     }
     let checked = match format.engine.as_str() {
-        SledEngine::NAME => check_engine::<SledEngine>(&place, &format.sealer, options, &evidence),
+        SledEngine::NAME => check_engine::<SledEngine>(&place, &format.sealer, options, &evidence, progress),
         #[cfg(feature = "redb")]
         crate::engine::redb::RedbEngine::NAME => {
-            check_engine::<crate::engine::redb::RedbEngine>(&place, &format.sealer, options, &evidence)
+            check_engine::<crate::engine::redb::RedbEngine>(&place, &format.sealer, options, &evidence, progress)
         }
         other => {
             let (folder, found) = (folder.to_owned(), other.to_owned());
             return Err(OpenError::OtherEngine { folder, found, wanted: SledEngine::NAME });
         }
     };
+    let suspects = &evidence.journal.suspects;
     match checked {
         Ok(checked) => judge(&mut report, checked, &evidence),
         Err(error) => report.engine_error = Some(error.to_string()),
     }
+    name_suspects(suspects, &evidence.expected(), &mut report.damaged);
     Ok(report)
 }
 
@@ -66,6 +68,7 @@ fn check_engine<E: Engine>(
     sealer: &crate::row::Sealer,
     options: &Options,
     evidence: &Evidence,
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Checked, StoreError> {
     let path = place.engine(E::NAME);
     if !path.exists() {
@@ -75,9 +78,9 @@ fn check_engine<E: Engine>(
     let deadline = deadline(options, &path);
     child::try_engine(options, &place.root, deadline)?;
     let (sealer, snapshots, expected) = (*sealer, Snapshots::at(place.snapshots()), evidence.expected());
-    within("verify", deadline, move || {
+    within_telling("verify", deadline, progress, move |progress| {
         let engine = E::open(&path)?;
-        let checked = check(&engine, &sealer, &snapshots, &expected)?;
+        let checked = check(&engine, &sealer, &snapshots, &expected, progress)?;
         engine.close()?;
         Ok(checked)
     })
@@ -89,7 +92,9 @@ fn judge(report: &mut VerifyReport, checked: Checked, evidence: &Evidence) {
     let mut meta_waits = false;
     for entry in evidence.journal.groups.iter().flat_map(|(_, entries)| entries) {
         match entry {
-            crate::entry::Entry::Manifest { document, .. } | crate::entry::Entry::SyncState { document, .. } => {
+            crate::entry::Entry::Manifest { document, .. }
+            | crate::entry::Entry::SyncState { document, .. }
+            | crate::entry::Entry::RemoveSyncState { document, .. } => {
                 waiting.insert(*document);
             }
             crate::entry::Entry::Meta { .. } | crate::entry::Entry::RemoveMeta { .. } => meta_waits = true,

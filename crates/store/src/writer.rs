@@ -29,8 +29,9 @@ pub struct WriterOptions {
     pub group_submissions_max: usize,
     /// Most bytes in one group. 8 MiB by default.
     pub group_bytes_max: usize,
-    /// How long a group may take before the store is given up: an engine on a broken or full disk may hang for ever.
-    /// 60 s by default.
+    /// How long a group may take before the store is given up. Stores with an engine have their own, shorter deadline,
+    /// which knows when the engine's files are written anew in between; this one is for all others, and the last
+    /// resort. 15 min by default.
     pub deadline: Duration,
 }
 
@@ -41,7 +42,7 @@ impl Default for WriterOptions {
             queue_bytes_max: 64 << 20,
             group_submissions_max: 1_024,
             group_bytes_max: 8 << 20,
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_secs(900),
         }
     }
 }
@@ -205,7 +206,11 @@ fn run(shared: &Shared, worker: Committer) {
         let mut queue = shared.queue();
         queue.busy = false;
         if let Some(error) = final_error {
-            queue.stopped = Some(error.to_string().into());
+            queue.stopped = Some(match error {
+                // The cause of the cause, or the words would pile up.
+                StoreError::Stopped { cause } => cause,
+                error => error.to_string().into(),
+            });
         }
         drop(queue);
         shared.taken.notify_all();

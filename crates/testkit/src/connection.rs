@@ -1,6 +1,6 @@
 //! A connection between a device and the relay: two pipes that keep the order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use comity_engine::Handshake;
@@ -33,22 +33,42 @@ pub(crate) struct End {
     /// Which run of the node it belongs to.
     pub run: u32,
     pub phase: Phase,
+    /// What this end writes is lost on its way.
+    pub is_lossy: bool,
+    /// Nothing that this end has begun to write is taken before this time.
+    pub stalled_until_us: u64,
     /// Frames not written to the socket yet; the first is being written.
     pub unwritten: VecDeque<Frame>,
     /// When the last frame that this end has written arrives at the other.
     pub last_arrival_us: u64,
+    /// How often each document has changed here since the other end was last told of it.
+    pub untold: BTreeMap<DocumentId, u32>,
 }
 
 pub(crate) struct Connection {
     pub ends: [End; 2],
-    /// What is on its way is lost, and whatever is written from now on.
-    pub broken: bool,
     pub is_slow: bool,
+}
+
+impl Connection {
+    /// What is on its way is lost, and whatever is written from now on.
+    pub fn break_off(&mut self) {
+        self.ends.iter_mut().for_each(|end| end.is_lossy = true);
+    }
 }
 
 impl End {
     pub fn new(node: usize, run: u32, phase: Phase) -> Self {
-        Self { node, run, phase, unwritten: VecDeque::new(), last_arrival_us: 0 }
+        Self {
+            node,
+            run,
+            phase,
+            is_lossy: false,
+            stalled_until_us: 0,
+            unwritten: VecDeque::new(),
+            last_arrival_us: 0,
+            untold: BTreeMap::new(),
+        }
     }
 
     pub fn is_up(&self) -> bool {

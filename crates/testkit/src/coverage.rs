@@ -38,6 +38,20 @@ pub enum Seen {
     HalfOpen,
     /// A message about a document arrived at the relay after one that had been sent later, by another device.
     Overtaken,
+    /// A message arrived a second time.
+    Duplicated,
+    /// A message was on its way for more than five seconds.
+    Late,
+    /// A change waited in memory for another that it depends on.
+    Orphan,
+    /// One direction of a device's link began to lose everything.
+    OneWay,
+    /// A message was lost in one direction while the other still worked.
+    LostOneWay,
+    /// What one end of a link wrote was not read for a while.
+    Stall,
+    /// A peer that reads slowly was told of several changes in one message, when at last it could take one.
+    Coalesced,
     /// A device was cut off.
     Partition,
     /// A document was edited on both sides of a cut.
@@ -60,6 +74,60 @@ pub enum Seen {
     DeviceLostEdit,
     /// A device lost an edit in a crash and got it back from a peer.
     DeviceGotBack,
+    /// A write was refused because the disk was full.
+    DiskFull,
+    /// A write was refused by a store that had stopped after a failure.
+    WriteRefused,
+    /// A write was refused because the document is damaged on disk.
+    WriteToDamaged,
+    /// A read failed for a reason that may pass.
+    LoadRefused,
+    /// A read failed because the document is damaged on disk.
+    LoadDamaged,
+    /// A document became read-only, and its user was told.
+    ReadOnly,
+    /// A document that had been read-only was on disk again, all of it.
+    WritableAgain,
+    /// A person was told that an edit cannot be made now.
+    EditRefused,
+    /// A person was told that an edit is not saved.
+    NotSaved,
+    /// A person was told that a document cannot be read now.
+    ReadRefused,
+    /// A peer was told that this node's store has failed.
+    ToldOfFailure,
+    /// A store that was opened after a crash dropped a write that was cut short.
+    TornTail,
+    /// A store that was opened named a document of which something is lost.
+    LossNamed,
+    /// A change that was durable was taken from a disk, by damage or by a backup.
+    DurableLoss,
+    /// It came back from a peer.
+    DurableCameBack,
+    /// Nobody else had it.
+    LostForGood,
+    /// A node was backed up.
+    BackedUp,
+    /// A device was restored from its backup.
+    DeviceRestored,
+    /// The relay was restored from its backup.
+    RelayRestored,
+    /// Another application changed its own document.
+    ForeignEdit,
+    /// Another application changed a document of ours.
+    ForeignEditOfOurs,
+    /// A node of ours took in a change of another application's document.
+    ForeignDocument,
+    /// A clock jumped back.
+    ClockJumpedBack,
+    /// A clock jumped ahead.
+    ClockJumpedAhead,
+    /// A clock stood still.
+    ClockFrozen,
+    /// A change was made while its author's clock stood still.
+    EditWhileFrozen,
+    /// A change was made by somebody who saw one from more than a year ahead.
+    YearsApart,
 }
 
 /// How often each thing was seen.

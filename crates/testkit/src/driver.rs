@@ -1,31 +1,34 @@
 //! Carries out what engines ask for, as the driver of a real node does.
 
-use std::fmt;
-
-use comity_engine::{Effect, Event, Input, PeerStanding, Ticket};
-use comity_model::{DocumentId, LinkId, StorageId};
+use comity_engine::{CloseReason, Effect, FailureKind, Input, Ticket};
+use comity_model::{DocumentId, LinkId};
 use comity_wire::Message;
 
 use crate::connection::{ACCEPTED, DEVICE, Frame, Phase};
 use crate::coverage::Seen;
 use crate::disk::{Content, Write};
+use crate::happening::Happening;
 use crate::host::{RELAY, limits};
-use crate::trace;
-use crate::world::{Happening, World};
+use crate::shown::Shown;
+use crate::world::World;
 use crate::{Sabotage, Violation};
 
 impl World<'_> {
-    /// Hands an input to an engine and carries out what it answers.
+    /// Hands an input to whatever runs on a node and carries out what it answers.
     pub fn handle(&mut self, node: usize, input: Input) {
-        let host = &mut self.hosts[node];
-        let now = host.instant(self.now_us);
-        let Some(engine) = host.engine.as_mut() else { return };
+        if !self.hosts[node].is_up() {
+            return;
+        }
         self.inputs += 1;
-        self.trace.note(self.now_us, &host.name, format_args!("< {}", Shown(&input)));
+        self.trace.note(self.now_us, &self.hosts[node].name, format_args!("< {}", Shown(&input)));
         let settles = matches!(input, Input::Settle);
-        for effect in engine.handle(now, input) {
-            self.note(node, format_args!("  > {}", Shown(&effect)));
-            self.carry_out(node, effect);
+        let about = if let Input::Received { message, .. } = &input { message.document() } else { None };
+        let Some(effects) = self.hosts[node].handle(self.now_us, input) else { return };
+        self.carry_out_all(node, effects);
+        let Some(engine) = self.hosts[node].engine() else { return };
+        let content = about.and_then(|document| engine.document(&document));
+        if content.is_some_and(|content| content.orphan_bytes() > 0) {
+            self.see(Seen::Orphan);
         }
         if !settles && !self.hosts[node].settles {
             // Whatever arrives in the meantime is answered together.
@@ -35,6 +38,13 @@ impl World<'_> {
             self.after(delay_us, Happening::Settle { node, run });
         }
         self.check_load(node);
+    }
+
+    pub fn carry_out_all(&mut self, node: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            self.note(node, format_args!("  > {}", Shown(&effect)));
+            self.carry_out(node, effect);
+        }
     }
 
     fn carry_out(&mut self, node: usize, effect: Effect) {
@@ -54,13 +64,19 @@ impl World<'_> {
             }
             Effect::Load { document } => {
                 let run = self.hosts[node].run;
+                if self.strikes(Sabotage::AnswerBeforeLoaded, 200) {
+                    self.after(0, Happening::LoadedNothing { node, run, document });
+                }
                 let delay_us = self.dice.within((100, 20_000));
                 self.after(delay_us, Happening::Loaded { node, run, document });
             }
             Effect::Send { link, message } => self.send(node, link, &message),
             Effect::Close { link, reason } => {
                 self.close(node, link);
-                self.violate(Violation::Accused { node: self.name(node), detail: reason.to_string() });
+                // A node that cannot read what it was told asks for it again, by a new link.
+                if !matches!(reason, CloseReason::Store { .. }) || !self.hosts[node].is_troubled {
+                    self.violate(Violation::Accused { node: self.name(node), detail: reason.to_string() });
+                }
             }
             Effect::Quarantine { reason, .. } => {
                 self.violate(Violation::Accused { node: self.name(node), detail: reason });
@@ -90,7 +106,7 @@ impl World<'_> {
         self.after(delay_us, Happening::Flushed { node, run });
     }
 
-    /// Answers what has become durable.
+    /// Answers what has become durable, or never will.
     pub fn flushed(&mut self, node: usize) {
         let (done, again) = self.hosts[node].disk.flushed();
         if again {
@@ -102,25 +118,61 @@ impl World<'_> {
         if self.sabotage == Some(Sabotage::StoredBeforeDurable) {
             return;
         }
-        for ticket in done.into_iter().filter_map(|write| write.ticket) {
-            if !self.strikes(Sabotage::DropStored, 30) {
-                self.handle(node, Input::Stored { ticket, result: Ok(()) });
+        for (Write { ticket, document, .. }, mut result) in done {
+            let Some(ticket) = ticket else { continue };
+            if self.strikes(Sabotage::DropStored, 30) {
+                continue;
+            }
+            if let Err(failure) = &result {
+                self.see(match failure.kind {
+                    FailureKind::Full => Seen::DiskFull,
+                    FailureKind::Damaged => Seen::WriteToDamaged,
+                    _ => Seen::WriteRefused,
+                });
+                if self.sabotage == Some(Sabotage::HideRefusal) {
+                    result = Ok(());
+                }
+            }
+            let fails = result.is_err();
+            self.handle(node, Input::Stored { ticket, result });
+            if fails {
+                self.expect_named(node, document);
             }
         }
     }
 
     /// Answers a load.
     pub fn loaded(&mut self, node: usize, document: DocumentId) {
-        let mut loaded = self.hosts[node].disk.load(&document);
-        if let Some(loaded) = &mut loaded
+        let mut result = self.hosts[node].disk.load(&document);
+        if let Ok(Some(loaded)) = &mut result
             && self.strikes(Sabotage::LoadWithoutLast, 100)
         {
             loaded.changes.pop();
         }
-        if loaded.is_some() && !self.hosts[node].loaded.insert(document) {
-            self.see(Seen::LoadedAgain);
+        let refused = match &result {
+            Ok(Some(_)) if !self.hosts[node].loaded.insert(document) => {
+                self.see(Seen::LoadedAgain);
+                None
+            }
+            Ok(_) => None,
+            Err(failure) => Some(failure.kind),
+        };
+        self.handle(node, Input::Loaded { document, result });
+        if let Some(kind) = refused {
+            self.see(if kind == FailureKind::Damaged { Seen::LoadDamaged } else { Seen::LoadRefused });
+            self.expect_named(node, document);
+            if kind == FailureKind::Io {
+                // It is asked for again.
+                self.hosts[node].failed.remove(&document);
+            }
         }
-        self.handle(node, Input::Loaded { document, result: Ok(loaded) });
+    }
+
+    /// Trouble is told by the name of the document.
+    fn expect_named(&mut self, node: usize, document: DocumentId) {
+        if self.hosts[node].is_up() && !self.hosts[node].failed.contains(&document) {
+            self.violate(Violation::NotNamed { node: self.name(node), document });
+        }
     }
 
     fn send(&mut self, node: usize, link: LinkId, message: &Message) {
@@ -133,10 +185,19 @@ impl World<'_> {
             return self.violate(Violation::Accused { node: self.name(node), detail });
         };
         self.post(connection, end, frame);
-        let unwritten = self.connections[&connection].ends[end].unwritten_counted();
+        if self.hosts[node].engine().is_none() {
+            // Another application queues what it likes.
+            return;
+        }
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let untold = document.and_then(|document| state.ends[end].untold.remove(&document)).unwrap_or(0);
+        let unwritten = state.ends[end].unwritten_counted();
         let limit = limits().link_queue_messages_max;
         if unwritten >= limit {
             self.see(Seen::CreditExhausted);
+            if untold > 1 {
+                self.see(Seen::Coalesced);
+            }
         }
         // What nobody says is written stays on the engine's account.
         if unwritten > limit {
@@ -162,106 +223,8 @@ impl World<'_> {
         found.map(|(connection, _)| (*connection, end))
     }
 
-    /// Takes note of what an engine tells its user.
-    fn notice(&mut self, node: usize, event: Event) {
-        match event {
-            Event::Edited { token, document, result } => self.edited(node, token, document, result),
-            Event::Saved { token, document, result } => self.saved(node, token, document, result),
-            Event::Changed { document, before, after, .. } => {
-                if after.as_slice().len() > 1 {
-                    self.see(Seen::Concurrent);
-                }
-                let seen = self.hosts[node].seen_heads.entry(document).or_default();
-                if seen.is_empty() {
-                    seen.push(before);
-                }
-                seen.push(after);
-            }
-            Event::Fetched { token, document, result } => self.fetched(node, token, document, result),
-            Event::Stands { document, standing } => self.check_standing(node, document, &standing),
-            Event::Unavailable { .. } => self.see(Seen::Unavailable),
-            Event::Ephemeral { .. } if node != RELAY => self.see(Seen::Ephemeral),
-            Event::Failed { document, failure } => {
-                let detail = failure.message;
-                self.violate(Violation::Unreadable { node: self.name(node), document, detail });
-            }
-            Event::PeerError { message, .. } => {
-                self.violate(Violation::Accused { node: self.name(node), detail: message });
-            }
-            _ => {}
-        }
-    }
-
     /// Whether a planted bug shows itself now.
     pub fn strikes(&mut self, sabotage: Sabotage, permille: u64) -> bool {
         self.sabotage == Some(sabotage) && self.dice.chance(permille)
     }
-}
-
-/// Writes inputs and effects for the trace: all that matters for equality, in one line.
-struct Shown<'a, T>(&'a T);
-
-impl fmt::Display for Shown<'_, Input> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Input::Received { link, message } => write!(f, "received {link} {}", Shown(message)),
-            Input::Loaded { document, result } => match result {
-                Ok(Some(loaded)) => {
-                    let snapshot = loaded.snapshot.as_ref().map_or(0, bytes::Bytes::len);
-                    let (changes, sessions) = (loaded.changes.len(), loaded.sessions.len());
-                    write!(
-                        f,
-                        "loaded {} snapshot {snapshot} B, {changes} changes, {sessions} sessions",
-                        short(document)
-                    )
-                }
-                Ok(None) => write!(f, "loaded {} nothing", short(document)),
-                Err(failure) => write!(f, "loaded {} {failure}", short(document)),
-            },
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
-impl fmt::Display for Shown<'_, Message> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, document) = (self.0.type_name(), self.0.document().map(|document| short(&document)));
-        let digest = trace::digest(&self.0.encode());
-        let bytes = self.0.data().map_or(0, bytes::Bytes::len);
-        write!(f, "{kind} {} {bytes} B {digest:016x}", document.unwrap_or_default())
-    }
-}
-
-impl fmt::Display for Shown<'_, Effect> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Effect::Append { ticket, document, chunks, heads } => {
-                let bytes: usize = chunks.iter().map(bytes::Bytes::len).sum();
-                write!(f, "append {} {}: {} chunks, {bytes} B, heads {heads}", ticket.0, short(document), chunks.len())
-            }
-            Effect::Replace { ticket, document, snapshot, heads } => {
-                write!(f, "replace {} {}: {} B, heads {heads}", ticket.0, short(document), snapshot.len())
-            }
-            Effect::KeepSession { document, storage, session } => {
-                write!(f, "keep {} {storage} {:016x}", short(document), trace::digest(session))
-            }
-            Effect::Load { document } => write!(f, "load {}", short(document)),
-            Effect::Send { link, message } => write!(f, "send {link} {}", Shown(message)),
-            Effect::Notify(Event::Stands { document, standing }) => {
-                let shown = |peer: &PeerStanding| {
-                    let storage = peer.storage.as_ref().map_or("-", StorageId::as_str);
-                    format!("{storage} {} {:?}", peer.behind, peer.answer)
-                };
-                let peers: Vec<_> = standing.peers.iter().map(shown).collect();
-                let (heads, unsaved) = (&standing.heads, standing.unsaved);
-                write!(f, "stands {} heads {heads}, unsaved {unsaved}, behind {peers:?}", short(document))
-            }
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
-/// Names a document in the trace.
-pub(crate) fn short(document: &DocumentId) -> String {
-    document.to_string().chars().take(6).collect()
 }

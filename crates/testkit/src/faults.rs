@@ -1,13 +1,15 @@
-//! What breaks, and how it is mended.
+//! What breaks.
 
 use comity_engine::Input;
 
 use crate::Sabotage;
+use crate::connection::Phase;
 use crate::coverage::Seen;
 use crate::disk::Content;
+use crate::happening::Happening;
 use crate::host::RELAY;
 use crate::plan::Fault;
-use crate::world::{Happening, World};
+use crate::world::World;
 
 impl World<'_> {
     pub fn fault(&mut self, fault: Fault) {
@@ -17,22 +19,55 @@ impl World<'_> {
                 self.see(Seen::Reset);
                 self.cut_all(device);
             }
-            Fault::Partition { device, for_us } => {
-                if self.hosts[device].cut {
+            Fault::Partition { device, for_us } => self.cut_off(device, for_us),
+            Fault::OneWay { device, loses_from, for_us } => {
+                if self.hosts[device].one_way.is_some() {
                     return;
                 }
-                self.note(device, format_args!("is cut off"));
-                self.see(Seen::Partition);
-                self.hosts[device].cut = true;
-                self.hosts[device].cut_edits = Default::default();
-                self.cut_all(device);
-                self.after(for_us, Happening::Rejoin { device });
+                self.note(device, format_args!("what end {loses_from} of its links says is lost"));
+                self.see(Seen::OneWay);
+                self.hosts[device].one_way = Some(loses_from);
+                self.lose_one_way(device, loses_from);
+                self.after(for_us, Happening::BothWays { device });
             }
-            Fault::CrashRelay { down_us } => self.crash(RELAY, down_us),
-            Fault::CrashDevice { device, down_us } => self.crash(device, down_us),
-            Fault::StopRelay { down_us } => self.stop(RELAY, down_us),
-            Fault::StopDevice { device, down_us } => self.stop(device, down_us),
+            Fault::HalfOpen { device, unaware, for_us } => {
+                self.note(device, format_args!("its links are gone; end {unaware} does not know"));
+                self.half_open(device, unaware, for_us);
+            }
+            Fault::Stall { device, writer, for_us } => {
+                self.note(device, format_args!("what end {writer} of its links writes is not read"));
+                self.see(Seen::Stall);
+                self.stall(device, writer, for_us);
+            }
+            Fault::Crash { node, down_us } => self.crash(node, down_us, false),
+            Fault::TearWrite { node, down_us } => self.crash(node, down_us, true),
+            Fault::Stop { node, down_us } => self.stop(node, down_us),
+            Fault::JumpClock { node, by_ms } => {
+                self.note(node, format_args!("its clock jumps by {by_ms} ms"));
+                self.see(if by_ms < 0 { Seen::ClockJumpedBack } else { Seen::ClockJumpedAhead });
+                self.hosts[node].clock.skew_ms += by_ms;
+            }
+            Fault::FreezeClock { node, for_us } => {
+                self.note(node, format_args!("its clock stands still"));
+                self.see(Seen::ClockFrozen);
+                let now_ms = self.hosts[node].clock.wall_ms(self.now_us);
+                self.hosts[node].clock.frozen_ms = Some(now_ms);
+                self.after(for_us, Happening::Thaw { node });
+            }
+            fault => self.disk_fault(fault),
         }
+    }
+
+    fn cut_off(&mut self, device: usize, for_us: u64) {
+        if self.hosts[device].cut {
+            return;
+        }
+        self.note(device, format_args!("is cut off"));
+        self.see(Seen::Partition);
+        self.hosts[device].cut = true;
+        self.hosts[device].cut_edits = Default::default();
+        self.cut_all(device);
+        self.after(for_us, Happening::Rejoin { device });
     }
 
     /// Ends a cut.
@@ -47,37 +82,20 @@ impl World<'_> {
         }
     }
 
-    /// Mends everything, and lets one more device join that wants all documents.
-    pub fn heal(&mut self) {
-        for node in 0..self.hosts.len() {
-            self.rejoin(node);
-            self.start(node);
-        }
-        self.healed_us = Some(self.now_us);
-        self.messages_before_healing = self.messages;
-        let newcomer = self.hosts.len();
-        let tag = u8::try_from(newcomer).expect("few devices");
-        let mut host = crate::host::Host::new("newcomer".to_owned(), tag, 0);
-        host.wants = self.documents.iter().copied().collect();
-        self.hosts.push(host);
-        self.start(newcomer);
-    }
-
     /// A node dies: its memory is gone, and what its disk had only been told may be.
-    fn crash(&mut self, node: usize, down_us: u64) {
-        if self.hosts[node].engine.is_none() {
+    pub fn crash(&mut self, node: usize, down_us: u64, tears: bool) {
+        if !self.hosts[node].is_up() {
             return;
         }
         // The last moment at which what devices believe can still be compared with the relay's disk.
         self.check_all_standings();
         let in_flush = self.hosts[node].disk.in_flush();
         let kept = self.dice.index(in_flush + 1);
-        let lost = self.hosts[node].disk.crash(kept);
+        let lost = self.hosts[node].disk.crash(kept, tears);
         if self.sabotage == Some(Sabotage::LoseJournal) {
             self.hosts[node].disk.lose_changes();
         }
         self.note(node, format_args!("crashes; {kept} of {in_flush} writes in flush survive, {} are lost", lost.len()));
-        self.check_survivors(node);
         let is_relay = node == RELAY;
         self.see(if is_relay { Seen::RelayCrash } else { Seen::DeviceCrash });
         let mut loses_appends = false;
@@ -96,8 +114,8 @@ impl World<'_> {
     }
 
     /// A node stops in order: it writes down what is worth keeping.
-    fn stop(&mut self, node: usize, down_us: u64) {
-        if self.hosts[node].engine.is_none() {
+    pub fn stop(&mut self, node: usize, down_us: u64) {
+        if !self.hosts[node].is_up() {
             return;
         }
         self.see(if node == RELAY { Seen::RelayStop } else { Seen::DeviceStop });
@@ -107,20 +125,18 @@ impl World<'_> {
             self.flushed(node);
         }
         self.note(node, format_args!("has stopped"));
+        // Where writes were refused, peers may have changes of this session that are not here.
+        self.hosts[node].is_clean = !self.hosts[node].is_troubled;
         self.go_down(node, down_us);
     }
 
     fn go_down(&mut self, node: usize, down_us: u64) {
         self.hosts[node].stop();
+        self.reopen(node);
+        self.check_survivors(node);
         self.hosts[node].remember_from_disk();
         // Its own ends die with it; the peers notice.
-        let of_node: Vec<u64> = self
-            .connections
-            .iter()
-            .filter(|(_, state)| state.ends.iter().any(|end| end.node == node))
-            .map(|(connection, _)| *connection)
-            .collect();
-        for connection in of_node {
+        for connection in self.connections_of(node) {
             self.forsake(connection, node);
         }
         self.after(down_us, Happening::Start { node });
@@ -130,7 +146,7 @@ impl World<'_> {
         self.cut(connection);
         let Some(state) = self.connections.get_mut(&connection) else { return };
         for end in state.ends.iter_mut().filter(|end| end.node == node) {
-            end.phase = crate::connection::Phase::Gone;
+            end.phase = Phase::Gone;
             end.unwritten.clear();
         }
     }

@@ -1,15 +1,17 @@
-//! One node: an engine, its disk, its clock, and what its user has seen.
+//! One node: an engine or another application, its disk, its clock, and what its user has seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use comity_access::Everyone;
-use comity_engine::{Config, Engine, LocalPeer};
+use comity_engine::{Config, Effect, Engine, Input, LocalPeer};
 use comity_model::{
-    ActorId, ChangeHash, DeviceTag, DocumentId, Heads, Instant, Limits, LinkId, PeerId, StorageId, Timestamp,
+    ActorId, ChangeHash, DeviceTag, DocumentId, Heads, HybridTime, Instant, Limits, LinkId, PeerId, StorageId,
+    Timestamp,
 };
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Image};
+use crate::foreign::Foreign;
 
 /// Where the relay stands among the nodes.
 pub(crate) const RELAY: usize = 0;
@@ -17,22 +19,45 @@ pub(crate) const RELAY: usize = 0;
 /// What the clocks show when a run begins: 2026-11-21 12:00 UTC.
 const EPOCH_MS: i64 = 1_795_262_400_000;
 
+/// What runs on a node.
+pub(crate) enum Mind {
+    Down,
+    Comity(Box<Engine>),
+    Foreign(Box<Foreign>),
+}
+
 pub(crate) struct Host {
     pub name: String,
     local: LocalPeer,
     tag: DeviceTag,
+    /// The session part of the actor id of the present or last run.
     session: [u8; 8],
-    /// `None` while the node is down.
-    pub engine: Option<Engine>,
+    /// The last run ended in order with everything on disk: the session goes on.
+    pub is_clean: bool,
+    /// The disk was restored from a backup since the last run.
+    pub is_restored: bool,
+    pub mind: Mind,
     /// Counts starts, so that what was meant for an earlier run is not taken for this one.
     pub run: u32,
     started_us: u64,
-    clock_skew_ms: i64,
+    pub clock: Clock,
     pub disk: Disk,
+    /// What the last backup holds.
+    pub backup: Option<Image>,
+    /// The disk has failed in this run: refusals are no surprise.
+    pub is_troubled: bool,
+    /// The disk has failed in this run or an earlier one.
+    pub was_troubled: bool,
+    /// Documents of which the store said that something is lost.
+    pub lost: BTreeSet<DocumentId>,
+    /// Documents whose trouble with the store was told, and not that it is over.
+    pub failed: BTreeSet<DocumentId>,
     pub settles: bool,
     next_link: u64,
     /// No link can be had.
     pub cut: bool,
+    /// What is written at this end of its links is lost.
+    pub one_way: Option<usize>,
     /// Edited while it was cut off: here, and anywhere else.
     pub cut_edits: (BTreeSet<DocumentId>, BTreeSet<DocumentId>),
     /// Documents that it wants.
@@ -45,8 +70,28 @@ pub(crate) struct Host {
     pub loaded: BTreeSet<DocumentId>,
 }
 
+/// What a node's clock shows.
+#[derive(Default)]
+pub(crate) struct Clock {
+    pub skew_ms: i64,
+    /// It stands still at this time.
+    pub frozen_ms: Option<i64>,
+    /// The greatest that it has shown in this run.
+    pub greatest_ms: i64,
+    /// The time of the last change that was made in this run.
+    pub last_act: Option<HybridTime>,
+}
+
+impl Clock {
+    pub fn wall_ms(&self, now_us: u64) -> i64 {
+        let true_ms = EPOCH_MS + i64::try_from(now_us / 1_000).expect("a short run");
+        // A real node gives no time before 1970 either.
+        self.frozen_ms.unwrap_or(true_ms + self.skew_ms).max(0)
+    }
+}
+
 impl Host {
-    pub fn new(name: String, number: u8, clock_skew_ms: i64) -> Self {
+    pub fn new(name: String, number: u8, skew_ms: i64) -> Self {
         let id = PeerId::new(&name).expect("a short name");
         let storage = StorageId::new(&format!("storage-of-{name}")).expect("a short name");
         Self {
@@ -54,14 +99,22 @@ impl Host {
             local: LocalPeer { id, storage },
             tag: DeviceTag([number; 16]),
             session: [0; 8],
-            engine: None,
+            is_clean: false,
+            is_restored: false,
+            mind: Mind::Down,
             run: 0,
             started_us: 0,
-            clock_skew_ms,
+            clock: Clock { skew_ms, ..Clock::default() },
             disk: Disk::default(),
+            backup: None,
+            is_troubled: false,
+            was_troubled: false,
+            lost: BTreeSet::new(),
+            failed: BTreeSet::new(),
             settles: false,
             next_link: 0,
             cut: false,
+            one_way: None,
             cut_edits: Default::default(),
             wants: BTreeSet::new(),
             own: BTreeMap::new(),
@@ -70,12 +123,27 @@ impl Host {
         }
     }
 
-    /// Starts the node on its disk, under a new actor if there is a session for one.
-    pub fn start(&mut self, now_us: u64, session: Option<[u8; 8]>) {
-        self.session = session.unwrap_or(self.session);
+    /// A node with another application, which never ends.
+    pub fn foreign(name: String, number: u8) -> Self {
+        let mut host = Self::new(name, number, 0);
+        host.mind = Mind::Foreign(Box::new(Foreign::new(host.local.id.clone(), number)));
+        host.run = 1;
+        host
+    }
+
+    /// Starts the node on its disk. The actor of the last run goes on if `goes_on`, else one of a new session begins.
+    pub fn start(&mut self, now_us: u64, goes_on: bool, new_session: [u8; 8]) {
+        if !goes_on {
+            self.session = new_session;
+        }
+        self.is_clean = false;
+        self.is_restored = false;
+        self.is_troubled = self.disk.trouble.full || self.disk.trouble.refuses_loads;
         self.run += 1;
         self.started_us = now_us;
-        self.engine = Some(Engine::new(Config {
+        self.clock.greatest_ms = 0;
+        self.clock.last_act = None;
+        self.mind = Mind::Comity(Box::new(Engine::new(Config {
             peer: self.local.id.clone(),
             actor: ActorId::for_session(self.tag, self.session),
             session: format!("run-{}", self.run),
@@ -83,15 +151,16 @@ impl Host {
             limits: limits(),
             decode: false,
             rulebook: Box::new(Everyone),
-        }));
+        })));
     }
 
     /// Ends the node.
     pub fn stop(&mut self) {
-        self.engine = None;
+        self.mind = Mind::Down;
         self.settles = false;
         self.seen_heads.clear();
         self.loaded.clear();
+        self.failed.clear();
     }
 
     /// Takes note of what the disk holds after a stop.
@@ -106,6 +175,51 @@ impl Host {
         });
     }
 
+    pub fn is_up(&self) -> bool {
+        !matches!(self.mind, Mind::Down)
+    }
+
+    pub fn engine(&self) -> Option<&Engine> {
+        match &self.mind {
+            Mind::Comity(engine) => Some(engine),
+            Mind::Down | Mind::Foreign(_) => None,
+        }
+    }
+
+    pub fn app(&self) -> Option<&Foreign> {
+        match &self.mind {
+            Mind::Foreign(foreign) => Some(foreign),
+            Mind::Down | Mind::Comity(_) => None,
+        }
+    }
+
+    pub fn app_mut(&mut self) -> Option<&mut Foreign> {
+        match &mut self.mind {
+            Mind::Foreign(foreign) => Some(foreign),
+            Mind::Down | Mind::Comity(_) => None,
+        }
+    }
+
+    /// Hands an input to whatever runs here; `None` while the node is down.
+    pub fn handle(&mut self, now_us: u64, input: Input) -> Option<Vec<Effect>> {
+        let now = self.instant(now_us);
+        self.clock.greatest_ms = self.clock.greatest_ms.max(now.wall.unix_ms);
+        match &mut self.mind {
+            Mind::Down => None,
+            Mind::Comity(engine) => Some(engine.handle(now, input)),
+            Mind::Foreign(foreign) => Some(foreign.handle(input)),
+        }
+    }
+
+    /// Whether the memory of what runs here holds a change.
+    pub fn remembers(&self, document: &DocumentId, change: &ChangeHash) -> bool {
+        match &self.mind {
+            Mind::Down => false,
+            Mind::Comity(engine) => engine.document(document).is_some_and(|content| content.contains(change)),
+            Mind::Foreign(foreign) => foreign.contains(document, change),
+        }
+    }
+
     pub fn local(&self) -> LocalPeer {
         self.local.clone()
     }
@@ -115,8 +229,10 @@ impl Host {
     }
 
     pub fn instant(&self, now_us: u64) -> Instant {
-        let wall_ms = EPOCH_MS + i64::try_from(now_us / 1_000).expect("a short run") + self.clock_skew_ms;
-        Instant { monotonic: Duration::from_micros(now_us - self.started_us), wall: Timestamp::from_unix_ms(wall_ms) }
+        Instant {
+            monotonic: Duration::from_micros(now_us - self.started_us),
+            wall: Timestamp::from_unix_ms(self.clock.wall_ms(now_us)),
+        }
     }
 
     pub fn next_link(&mut self) -> LinkId {

@@ -1,18 +1,20 @@
 //! A simulated world: nodes, links, disks and clocks from one seed, time and order under its control.
 //!
-//! [`run`] builds a relay and three to five devices, each a real [`Engine`](comity_engine::Engine) over a simulated
-//! disk, lets people work on them while links and machines break as a [`Profile`] says, then heals everything, waits
-//! until all is quiet, and asks:
+//! [`run`] builds a relay, three to five devices and one or two with another application; relay and devices are real
+//! [`Engine`](comity_engine::Engine)s over simulated disks. It lets people work on them while links, machines, disks and
+//! clocks break as a [`Profile`] says, then mends everything, waits until all is quiet, and asks:
 //!
-//! 1. Is every edit that was called saved on every node that wants its document?
+//! 1. Is every edit that was called saved on every node that wants its document? Excused is only what an injected loss
+//!    took from a disk and nobody else had.
 //! 2. Have all nodes equal heads and equal contents, in memory and on disk?
 //! 3. Did every engine stay within its limits at all times? They are set so small that they are met.
 //! 4. Did the world come to rest, in bounded time and with a bounded number of messages?
-//! 5. Did nothing panic, and no honest peer get accused?
+//! 5. Did nothing panic, and no honest peer get accused? Was every failure of a disk told by the name of the document?
 //! 6. Does the same seed give the same trace?
 //! 7. Whenever a device said that the relay has everything: were the device's own changes on the relay's disk? What a
 //!    device learnt from the relay's fan-out is left out, because fan-out does not wait for the disk.
 //! 8. And the other way round: when all is quiet, does every device know that the relay has everything?
+//! 9. Was every short-lived message heard at most once, and is the time of each change one that its author can stand by?
 //!
 //! ```
 //! use comity_testkit::{Profile, Seen, run};
@@ -21,21 +23,28 @@
 //! assert!(report.coverage.count(Seen::Reset) > 0);
 //! ```
 //!
-//! A new profile is a row in `profile.rs`; a new fault is a variant in `plan.rs` and its arm in `faults.rs`.
+//! `README.md` beside this crate tells what each profile does, what was planted to try the oracles, and how to add more.
 
+mod care;
+mod conditions;
 mod connection;
 mod coverage;
 mod dice;
 mod disk;
+mod draw;
 mod driver;
 mod faults;
+mod foreign;
+mod happening;
 mod host;
 mod links;
+mod notice;
 mod oracle;
 mod plan;
 mod profile;
 mod report;
 mod sabotage;
+mod shown;
 mod shrink;
 mod trace;
 mod work;

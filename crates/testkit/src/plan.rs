@@ -4,11 +4,12 @@
 use std::fmt;
 
 use crate::Profile;
-use crate::dice::{Dice, Purpose, Span};
-use crate::profile::FaultKind;
 
 /// Documents that the devices work on.
 pub(crate) const DOCUMENTS: usize = 5;
+
+/// Documents that belong to another application. They stand behind the others.
+pub(crate) const FOREIGN_DOCUMENTS: usize = 2;
 
 /// Everything that will be done in one run, in the order of time.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Plan {
     pub operations: usize,
     /// How many devices there are besides the relay.
     pub devices: usize,
+    /// How many devices there are that run another application.
+    pub apps: usize,
     /// What happens.
     pub steps: Vec<Step>,
 }
@@ -36,6 +39,10 @@ pub struct Step {
 pub(crate) enum Deed {
     /// A person works at a device.
     Work { device: usize, document: usize, work: Work },
+    /// A person works with another application.
+    Elsewhere { app: usize, document: usize, work: Elsewhere },
+    /// Somebody who looks after a node does something.
+    Care(Care),
     /// Something breaks.
     Fault(Fault),
 }
@@ -62,38 +69,58 @@ pub(crate) enum Edit {
     Remark,
 }
 
+/// What a person does with another application.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Elsewhere {
+    Edit(ForeignWork),
+    Open,
+    Say,
+}
+
+/// A change as another application makes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ForeignWork {
+    /// A map in a list in a map.
+    Nest { key: u64 },
+    /// Some text, in place of other text.
+    Write { at: u64, delete: u64 },
+    /// One more, in a counter.
+    Count,
+    /// A whole subtree goes.
+    Remove { key: u64 },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Care {
+    BackUp {
+        node: usize,
+    },
+    /// The node goes on from its last backup; before that it crashes, or stops in order.
+    Restore {
+        node: usize,
+        crashes: bool,
+        down_us: u64,
+    },
+}
+
 /// What breaks, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     Reset { device: usize },
     Partition { device: usize, for_us: u64 },
-    CrashRelay { down_us: u64 },
-    StopRelay { down_us: u64 },
-    CrashDevice { device: usize, down_us: u64 },
-    StopDevice { device: usize, down_us: u64 },
-}
-
-impl Plan {
-    /// Draws a plan from a seed.
-    pub fn draw(profile: Profile, seed: u64, operations: usize) -> Self {
-        let mut dice = Dice::new(seed, Purpose::Plan);
-        let devices = usize::try_from(dice.within((3, 5))).expect("at most 5");
-        let mut at_us = 500_000;
-        let mut steps = Vec::with_capacity(operations);
-        for _ in 0..operations {
-            at_us += pause(&mut dice);
-            steps.push(Step { at_us, deed: work(&mut dice, devices) });
-        }
-        let horizon_us = at_us + 1_000_000;
-        for (kind, count) in profile.conditions().faults {
-            for _ in 0..dice.within(*count) {
-                let at_us = fault_time(&mut dice, &steps[..operations], horizon_us);
-                steps.push(Step { at_us, deed: Deed::Fault(fault(&mut dice, *kind, devices)) });
-            }
-        }
-        steps.sort_by_key(|step| step.at_us);
-        Self { profile, seed, operations, devices, steps }
-    }
+    OneWay { device: usize, loses_from: usize, for_us: u64 },
+    HalfOpen { device: usize, unaware: usize, for_us: u64 },
+    Stall { device: usize, writer: usize, for_us: u64 },
+    Crash { node: usize, down_us: u64 },
+    Stop { node: usize, down_us: u64 },
+    FillDisk { node: usize, for_us: u64 },
+    RefuseWrite { node: usize, survives: bool, for_us: u64 },
+    RefuseLoads { node: usize, for_us: u64 },
+    TearWrite { node: usize, down_us: u64 },
+    LoseTail { node: usize, writes: u64, down_us: u64 },
+    Rot { node: usize, document: usize, percent: u64, for_us: u64 },
+    JumpClock { node: usize, by_ms: i64 },
+    FreezeClock { node: usize, for_us: u64 },
 }
 
 impl fmt::Display for Step {
@@ -107,58 +134,7 @@ pub(crate) fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
 }
 
-/// How long people do nothing: mostly they are busy, sometimes long enough for documents to be let go.
-fn pause(dice: &mut Dice) -> u64 {
-    match dice.below(100) {
-        0..65 => dice.within((0, 100_000)),
-        65..94 => dice.within((100_000, 1_000_000)),
-        _ => dice.within((2_000_000, 5_000_000)),
-    }
-}
-
-fn work(dice: &mut Dice, devices: usize) -> Deed {
-    let device = dice.index(devices) + 1;
-    // Everybody has favourites, so that not every device wants every document from the start.
-    let document = if dice.chance(800) { (device + dice.index(3)) % DOCUMENTS } else { dice.index(DOCUMENTS) };
-    let work = match dice.below(100) {
-        0..80 => Work::Edit { edit: edit(dice), older: dice.chance(150) },
-        80..88 => Work::Open,
-        88..94 => Work::Read,
-        _ => Work::Broadcast,
-    };
-    Deed::Work { device, document, work }
-}
-
-fn edit(dice: &mut Dice) -> Edit {
-    const ENTRIES: u64 = 6;
-    let entry = dice.below(ENTRIES);
-    match dice.below(100) {
-        0..60 => Edit::Set { entry, field: dice.below(3) },
-        60..70 => Edit::Delete { entry },
-        70..78 => Edit::Restore { entry },
-        78..92 => Edit::Batch { first: entry, entries: dice.within((2, 12)) },
-        _ => Edit::Remark,
-    }
-}
-
-/// Half of all faults come right after an operation, while its consequences are on their way.
-fn fault_time(dice: &mut Dice, steps: &[Step], horizon_us: u64) -> u64 {
-    if steps.is_empty() || dice.chance(500) {
-        return dice.within((500_000, horizon_us));
-    }
-    steps[dice.index(steps.len())].at_us + dice.within((0, 80_000))
-}
-
-fn fault(dice: &mut Dice, kind: FaultKind, devices: usize) -> Fault {
-    const DOWN_US: Span = (10_000, 3_000_000);
-    let device = dice.index(devices) + 1;
-    let down_us = dice.within(DOWN_US);
-    match kind {
-        FaultKind::Reset => Fault::Reset { device },
-        FaultKind::Partition => Fault::Partition { device, for_us: dice.within((3_000_000, 15_000_000)) },
-        FaultKind::CrashRelay => Fault::CrashRelay { down_us },
-        FaultKind::StopRelay => Fault::StopRelay { down_us },
-        FaultKind::CrashDevice => Fault::CrashDevice { device, down_us },
-        FaultKind::StopDevice => Fault::StopDevice { device, down_us },
-    }
+/// Moves a number below twice the middle to both sides of zero.
+pub(crate) fn signed(number: u64, middle: u64) -> i64 {
+    i64::try_from(number).expect("at most some years") - i64::try_from(middle).expect("at most some years")
 }

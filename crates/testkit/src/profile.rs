@@ -1,27 +1,40 @@
-//! Fault profiles: what the world does to the nodes.
+//! Fault profiles: what sort of trouble a world has.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::dice::Span;
-
-/// A kind of trouble. To add one, add a variant, its name, and its row in `Profile::conditions`; then assert in
+/// A kind of trouble. To add one, add a variant, its name, and its row in `conditions.rs`; then assert in
 /// `tests/simulation.rs` that the trouble was really seen.
+///
+/// Under every profile people make, edit and read several documents, talk to each other, use another application, let
+/// documents be evicted and compacted, back nodes up and restore them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Profile {
-    /// Nothing goes wrong.
+    /// Nothing else goes wrong.
     Calm,
     /// Links break at any moment and lose what is on its way.
     LinkReset,
+    /// Messages arrive twice, at once or after later ones.
+    Duplicate,
     /// Messages of different links overtake each other by seconds.
     Reorder,
+    /// Messages are on their way for many seconds.
+    LongDelay,
     /// A device is cut off for long and goes on working.
     Partition,
+    /// One direction of a link loses everything, or one end does not notice that the link is gone.
+    OneWay,
+    /// Peers read slowly, or not at all for a while.
+    SlowReader,
     /// The relay crashes, or stops in order, and comes back.
     RelayRestart,
     /// A device crashes, or stops in order, and comes back.
     DeviceCrash,
+    /// Disks are full, refuse, tear and lose what was written.
+    Disk,
+    /// Clocks are years apart, jump and freeze.
+    Clock,
 }
 
 /// Says that there is no such profile.
@@ -31,88 +44,38 @@ pub struct UnknownProfile {
     name: String,
 }
 
-/// How the world behaves. Times are in microseconds.
-pub(crate) struct Conditions {
-    /// How long a message is on its way.
-    pub delay_us: Span,
-    /// How often, in a thousand, and how long a message is on its way when it is late.
-    pub late: (u64, Span),
-    /// How long writing a message to its socket takes.
-    pub write_us: Span,
-    /// How many links in a thousand write slowly, and how long that takes.
-    pub slow: (u64, Span),
-    /// How long a flush takes.
-    pub flush_us: Span,
-    /// How many flushes in a thousand stall, and for how long.
-    pub stall: (u64, Span),
-    /// Sorts of faults, and how many of each there are in one run.
-    pub faults: &'static [(FaultKind, Span)],
-}
-
-/// A sort of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FaultKind {
-    Reset,
-    Partition,
-    CrashRelay,
-    StopRelay,
-    CrashDevice,
-    StopDevice,
-}
-
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 6] =
-        [Self::Calm, Self::LinkReset, Self::Reorder, Self::Partition, Self::RelayRestart, Self::DeviceCrash];
+    pub const ALL: [Self; 12] = [
+        Self::Calm,
+        Self::LinkReset,
+        Self::Duplicate,
+        Self::Reorder,
+        Self::LongDelay,
+        Self::Partition,
+        Self::OneWay,
+        Self::SlowReader,
+        Self::RelayRestart,
+        Self::DeviceCrash,
+        Self::Disk,
+        Self::Clock,
+    ];
 
     /// Gives the name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Calm => "calm",
             Self::LinkReset => "link-reset",
+            Self::Duplicate => "duplicate",
             Self::Reorder => "reorder",
+            Self::LongDelay => "long-delay",
             Self::Partition => "partition",
+            Self::OneWay => "one-way",
+            Self::SlowReader => "slow-reader",
             Self::RelayRestart => "relay-restart",
             Self::DeviceCrash => "device-crash",
-        }
-    }
-
-    pub(crate) const fn conditions(self) -> Conditions {
-        let calm = Conditions {
-            delay_us: (500, 40_000),
-            late: (20, (100_000, 400_000)),
-            write_us: (50, 2_000),
-            slow: (150, (20_000, 300_000)),
-            flush_us: (500, 25_000),
-            stall: (30, (100_000, 600_000)),
-            faults: &[],
-        };
-        match self {
-            Self::Calm => calm,
-            Self::LinkReset => Conditions { faults: &[(FaultKind::Reset, (6, 24))], ..calm },
-            Self::Reorder => Conditions {
-                delay_us: (500, 1_500_000),
-                late: (150, (1_000_000, 5_000_000)),
-                faults: &[(FaultKind::Reset, (0, 2))],
-                ..calm
-            },
-            Self::Partition => {
-                Conditions { faults: &[(FaultKind::Partition, (2, 4)), (FaultKind::Reset, (0, 4))], ..calm }
-            }
-            Self::RelayRestart => Conditions {
-                stall: (150, (100_000, 600_000)),
-                faults: &[(FaultKind::CrashRelay, (2, 5)), (FaultKind::StopRelay, (0, 2)), (FaultKind::Reset, (0, 4))],
-                ..calm
-            },
-            Self::DeviceCrash => Conditions {
-                stall: (150, (100_000, 600_000)),
-                faults: &[
-                    (FaultKind::CrashDevice, (3, 8)),
-                    (FaultKind::StopDevice, (0, 2)),
-                    (FaultKind::Reset, (0, 4)),
-                ],
-                ..calm
-            },
+            Self::Disk => "disk",
+            Self::Clock => "clock",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use comity_model::{ChangeHash, DocumentId};
+use comity_model::{ChangeHash, DocumentId, PeerId};
 
 use crate::plan::seconds;
 use crate::{Coverage, Profile};
@@ -111,6 +111,32 @@ pub enum Violation {
         actual: usize,
         /// How many there may be.
         limit: usize,
+    },
+    /// A document's store failed, and nobody was told which.
+    #[error("{node} was told by its store that {document} failed, and tells nobody")]
+    NotNamed {
+        /// Where.
+        node: String,
+        /// Which.
+        document: DocumentId,
+    },
+    /// The time of a change is before something that its author had seen, or far from any clock.
+    #[error("{node} made a change of {document} at a time that cannot be: {detail}")]
+    Time {
+        /// Who.
+        node: String,
+        /// Where.
+        document: DocumentId,
+        /// Which time, and why it cannot be.
+        detail: String,
+    },
+    /// A short-lived message was told twice.
+    #[error("{node} hears the same short-lived message of {sender} twice")]
+    HeardTwice {
+        /// Who.
+        node: String,
+        /// Whose.
+        sender: PeerId,
     },
     /// An honest peer was accused.
     #[error("{node} treats an honest peer as hostile: {detail}")]

@@ -5,15 +5,15 @@ use comity_model::{ActKind, ChangeHash, DocumentId, EntryId, FieldName, Heads, R
 
 use crate::Violation;
 use crate::coverage::Seen;
-use crate::plan::{Edit, Work};
-use crate::world::{EditRecord, World};
+use crate::plan::{DOCUMENTS, Edit, Elsewhere, Work};
+use crate::world::{EditRecord, Outcome, World};
 
 /// Tokens of readings begin here, above those of edits.
 const READING: u64 = 1 << 32;
 
 impl World<'_> {
     pub fn work(&mut self, step: usize, device: usize, document: usize, work: Work) {
-        if self.hosts[device].engine.is_none() {
+        if !self.hosts[device].is_up() {
             return;
         }
         let document = self.documents[document];
@@ -25,6 +25,7 @@ impl World<'_> {
             }
             Work::Read => self.handle(device, Input::Fetch { token: Token(READING - 1), document }),
             Work::Broadcast => {
+                self.speakers.insert((device, self.hosts[device].run));
                 let data = bytes::Bytes::copy_from_slice(&step.to_be_bytes());
                 self.handle(device, Input::Broadcast { document, data });
             }
@@ -48,9 +49,37 @@ impl World<'_> {
         }
         let token = Token(step as u64);
         let run = self.hosts[device].run;
-        self.edits.insert(token.0, EditRecord { device, run, document, change: None, saved: false });
+        self.edits.insert(token.0, EditRecord { device, run, document, change: None, outcome: Outcome::Open });
         let edit = EngineEdit { token, document, kind: ActKind::Edit, base, writes };
         self.handle(device, Input::Edit(edit));
+    }
+
+    /// A person works with another application.
+    pub fn work_elsewhere(&mut self, step: usize, app: usize, number: usize, work: Elsewhere) {
+        let document = self.documents[number];
+        let run = self.hosts[app].run;
+        let Some(mind) = self.hosts[app].app_mut() else { return };
+        // It does not know how to begin one of our documents.
+        let may_write = number >= DOCUMENTS || mind.has(&document);
+        let effects = match work {
+            Elsewhere::Edit(work) if may_write => {
+                let (change, effects) = mind.work(document, work, step);
+                let outcome = Outcome::Saved;
+                self.edits.insert(step as u64, EditRecord { device: app, run, document, change, outcome });
+                self.see(if number >= DOCUMENTS { Seen::ForeignEdit } else { Seen::ForeignEditOfOurs });
+                effects
+            }
+            Elsewhere::Edit(_) | Elsewhere::Open => mind.open(document),
+            Elsewhere::Say => {
+                let mut effects = mind.open(document);
+                effects.extend(mind.say(document, bytes::Bytes::copy_from_slice(&step.to_be_bytes())));
+                self.speakers.insert((app, run));
+                effects
+            }
+        };
+        self.hosts[app].wants.insert(document);
+        self.note(app, format_args!("works on {document}: {work:?}"));
+        self.carry_out_all(app, effects);
     }
 
     /// Chooses heads that the user of a device has seen.
@@ -69,6 +98,11 @@ impl World<'_> {
     ) {
         let change = match result {
             Ok(change) => change,
+            Err(RefusedEdit::Store(_)) if self.hosts[node].is_troubled => {
+                // Nothing of it was applied, and its author knows.
+                self.edits.remove(&token.0);
+                return self.see(Seen::EditRefused);
+            }
             Err(refused) => {
                 // Nothing that people do here is forbidden.
                 let detail = format!("refused an edit: {refused}");
@@ -89,13 +123,17 @@ impl World<'_> {
     }
 
     pub fn saved(&mut self, node: usize, token: Token, document: DocumentId, result: Result<(), Failure>) {
-        if let Err(failure) = result {
-            let detail = failure.message;
-            return self.violate(Violation::Unreadable { node: self.name(node), document, detail });
-        }
-        self.see(Seen::Saved);
+        let outcome = if result.is_ok() { Outcome::Saved } else { Outcome::NotSaved };
         if let Some(record) = self.edits.get_mut(&token.0) {
-            record.saved = true;
+            record.outcome = outcome;
+        }
+        match result {
+            Ok(()) => self.see(Seen::Saved),
+            Err(_) if self.hosts[node].is_troubled => self.see(Seen::NotSaved),
+            Err(failure) => {
+                let detail = failure.message;
+                self.violate(Violation::Unreadable { node: self.name(node), document, detail });
+            }
         }
     }
 
@@ -103,7 +141,10 @@ impl World<'_> {
     pub fn read_everything(&mut self) {
         for node in 0..self.hosts.len() {
             for document in self.documents.clone() {
-                if node == crate::host::RELAY || self.hosts[node].wants.contains(&document) {
+                let is_wanted = node == crate::host::RELAY || self.hosts[node].wants.contains(&document);
+                if is_wanted && self.hosts[node].app().is_some() {
+                    self.copy_elsewhere(node, document);
+                } else if is_wanted {
                     self.handle(node, Input::Fetch { token: Token(READING), document });
                 }
             }
@@ -112,12 +153,15 @@ impl World<'_> {
 
     /// A document can be read.
     pub fn fetched(&mut self, node: usize, token: Token, document: DocumentId, result: Result<(), Failure>) {
-        if let Err(failure) = result {
-            let detail = failure.message;
-            return self.violate(Violation::Unreadable { node: self.name(node), document, detail });
-        }
-        if token.0 == READING {
-            self.copy(node, document);
+        match result {
+            Ok(()) if token.0 == READING => self.copy(node, document),
+            Ok(()) => {}
+            // Whoever looks is told that it cannot be read now.
+            Err(_) if token.0 != READING && self.hosts[node].is_troubled => self.see(Seen::ReadRefused),
+            Err(failure) => {
+                let detail = failure.message;
+                self.violate(Violation::Unreadable { node: self.name(node), document, detail });
+            }
         }
     }
 }

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use comity_engine::Input;
-use comity_model::{ChangeHash, DocumentId, Heads, KindName, SpaceId};
+use comity_model::{ChangeHash, DocumentId, Heads, KindName, PeerId, SpaceId};
 
-use crate::connection::{Connection, Frame};
+use crate::conditions::Conditions;
+use crate::connection::Connection;
 use crate::coverage::Seen;
 use crate::dice::{Dice, Purpose};
+use crate::happening::Happening;
 use crate::host::{Host, RELAY};
 use crate::oracle::Copy;
-use crate::plan::{DOCUMENTS, Deed};
-use crate::profile::Conditions;
+use crate::plan::{DOCUMENTS, Deed, FOREIGN_DOCUMENTS};
 use crate::trace::Trace;
-use crate::{Coverage, Failure, Plan, Report, Sabotage, Violation};
+use crate::{Coverage, Failure, Plan, Report, Sabotage, Violation, care};
 
 /// Happenings in one run; a run that needs more is going round in circles.
 const HAPPENINGS_MAX: u64 = 400_000;
@@ -32,72 +33,28 @@ const GREETINGS_MAX: u64 = 3;
 
 const TICK_US: u64 = 1_000_000;
 
-/// Something that is going to happen.
-pub(crate) enum Happening {
-    /// A step of the plan.
-    Step(usize),
-    /// Everything is mended.
-    Heal,
-    /// Of an engine.
-    Tick {
-        node: usize,
-        run: u32,
-    },
-    Settle {
-        node: usize,
-        run: u32,
-    },
-    /// Of a disk.
-    Flushed {
-        node: usize,
-        run: u32,
-    },
-    Loaded {
-        node: usize,
-        run: u32,
-        document: DocumentId,
-    },
-    /// An answer of a disk that is dishonest.
-    Stored {
-        node: usize,
-        run: u32,
-        ticket: comity_engine::Ticket,
-    },
-    /// Of a connection.
-    Dial {
-        device: usize,
-        run: u32,
-    },
-    Written {
-        connection: u64,
-        end: usize,
-    },
-    Arrive {
-        connection: u64,
-        end: usize,
-        frame: Frame,
-    },
-    /// An end notices that the connection is gone.
-    Hangup {
-        connection: u64,
-        end: usize,
-    },
-    /// Of a node.
-    Start {
-        node: usize,
-    },
-    Rejoin {
-        device: usize,
-    },
-}
-
-/// What became of an edit.
+/// An edit, and what became of it.
 pub(crate) struct EditRecord {
     pub device: usize,
     pub run: u32,
     pub document: DocumentId,
     pub change: Option<ChangeHash>,
-    pub saved: bool,
+    pub outcome: Outcome,
+}
+
+/// What its author was told of an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing yet.
+    Open,
+    Saved,
+    NotSaved,
+}
+
+impl EditRecord {
+    pub fn is_saved(&self) -> bool {
+        self.outcome == Outcome::Saved
+    }
 }
 
 pub(crate) struct World<'a> {
@@ -119,11 +76,20 @@ pub(crate) struct World<'a> {
     pub copies: BTreeMap<(usize, DocumentId), Copy>,
     /// Own changes that were found on the relay's disk.
     pub on_relay: BTreeSet<(DocumentId, ChangeHash)>,
+    /// Durable changes that an injected loss took from a node's disk.
+    pub taken: BTreeSet<(usize, DocumentId, ChangeHash)>,
+    /// Those of them that nobody else had.
+    pub excused: BTreeSet<ChangeHash>,
+    /// Short-lived messages: who heard whose, and the runs of nodes that have spoken.
+    pub heard: BTreeSet<(usize, u32, PeerId, bytes::Bytes)>,
+    pub speakers: BTreeSet<(usize, u32)>,
     /// Heads of appends that the relay lost in a crash.
     pub lost_at_relay: Vec<(DocumentId, Heads)>,
     /// When the latest message about a document that has arrived at the relay had been sent, and by whom.
     pub latest_sent: BTreeMap<DocumentId, (u64, usize)>,
     pub healed_us: Option<u64>,
+    /// Before this time it is not quiet: a ticking engine has something to do.
+    pub rest_us: u64,
     pub trace: Trace,
     pub coverage: Coverage,
     pub inputs: u64,
@@ -135,19 +101,24 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub fn new(plan: &'a Plan, sabotage: Option<Sabotage>) -> Self {
         let mut dice = Dice::new(plan.seed, Purpose::World);
-        let mut hosts = vec![Host::new("relay".to_owned(), 0xff, 0)];
-        for number in 1..=plan.devices {
-            let skew_ms = i64::try_from(dice.below(10_000)).expect("small") - 5_000;
+        let conditions = plan.profile.conditions();
+        let mut hosts = vec![Host::new("relay".to_owned(), 0xff, care::skew_ms(&mut dice, &conditions))];
+        for number in 1..=plan.devices + plan.apps {
             let tag = u8::try_from(number).expect("few devices");
-            hosts.push(Host::new(format!("device-{number}"), tag, skew_ms));
+            hosts.push(if number <= plan.devices {
+                Host::new(format!("device-{number}"), tag, care::skew_ms(&mut dice, &conditions))
+            } else {
+                Host::foreign(format!("app-{number}"), tag)
+            });
         }
         let space = SpaceId::new(DocumentId::from_bytes([7; 16]));
         let kind = KindName::new("audit").expect("a kind's name");
-        let documents =
-            (0..DOCUMENTS).map(|number| DocumentId::for_natural_key(space, &kind, &number.to_string())).collect();
+        let ours = (0..DOCUMENTS).map(|number| DocumentId::for_natural_key(space, &kind, &number.to_string()));
+        let theirs = (0..FOREIGN_DOCUMENTS).map(|_| DocumentId::from_bytes(dice.bytes()));
+        let documents = ours.chain(theirs).collect();
         Self {
             plan,
-            conditions: plan.profile.conditions(),
+            conditions,
             sabotage,
             dice,
             now_us: 0,
@@ -161,9 +132,14 @@ impl<'a> World<'a> {
             edits: BTreeMap::new(),
             copies: BTreeMap::new(),
             on_relay: BTreeSet::new(),
+            taken: BTreeSet::new(),
+            excused: BTreeSet::new(),
+            heard: BTreeSet::new(),
+            speakers: BTreeSet::new(),
             lost_at_relay: Vec::new(),
             latest_sent: BTreeMap::new(),
             healed_us: None,
+            rest_us: 0,
             trace: Trace::new(),
             coverage: Coverage::default(),
             inputs: 0,
@@ -209,6 +185,10 @@ impl<'a> World<'a> {
         self.at(end_us, Happening::Heal);
         for node in 0..self.hosts.len() {
             self.start(node);
+            let run = self.hosts[node].run;
+            if self.hosts[node].app().is_some() {
+                self.after(1_000, Happening::Dial { device: node, run });
+            }
         }
         self.until_quiet();
         let quiet_after_us = self.now_us.saturating_sub(self.healed_us.unwrap_or(0));
@@ -240,7 +220,7 @@ impl<'a> World<'a> {
 
     fn until_quiet(&mut self) {
         let mut left = HAPPENINGS_MAX;
-        while self.violation.is_none() && (self.pending > 0 || self.healed_us.is_none()) {
+        while self.violation.is_none() && (self.pending > 0 || self.healed_us.is_none() || self.now_us < self.rest_us) {
             let Some(((at_us, _), happening)) = self.queue.pop_first() else { return };
             if !matches!(happening, Happening::Tick { .. }) {
                 self.pending -= 1;
@@ -262,12 +242,16 @@ impl<'a> World<'a> {
                 let step = &self.plan.steps[index];
                 match &step.deed {
                     Deed::Work { device, document, work } => self.work(index, *device, *document, *work),
+                    Deed::Elsewhere { app, document, work } => self.work_elsewhere(index, *app, *document, *work),
+                    Deed::Care(care) => self.care(*care),
                     Deed::Fault(fault) => self.fault(*fault),
                 }
             }
             Happening::Heal => self.heal(),
             Happening::Tick { node, run } if self.is_running(node, run) => {
-                self.handle(node, Input::Tick);
+                if self.sabotage != Some(Sabotage::ForgetTicks) {
+                    self.handle(node, Input::Tick);
+                }
                 self.check_memory(node);
                 self.after(TICK_US, Happening::Tick { node, run });
             }
@@ -282,10 +266,18 @@ impl<'a> World<'a> {
             }
             Happening::Dial { device, run } if self.is_running(device, run) => self.dial(device),
             Happening::Written { connection, end } => self.written(connection, end),
-            Happening::Arrive { connection, end, frame } => self.arrive(connection, end, frame),
+            Happening::Arrive { connection, end, frame, is_again } => self.arrive(connection, end, frame, is_again),
             Happening::Hangup { connection, end } => self.hangup(connection, end),
             Happening::Start { node } => self.start(node),
             Happening::Rejoin { device } => self.rejoin(device),
+            Happening::BothWays { device } => self.hosts[device].one_way = None,
+            Happening::Thaw { node } => self.hosts[node].clock.frozen_ms = None,
+            Happening::Room { node } => self.hosts[node].disk.trouble.full = false,
+            Happening::Readable { node } => self.hosts[node].disk.trouble.refuses_loads = false,
+            Happening::Restart { node, run } => self.restart(node, run),
+            Happening::LoadedNothing { node, run, document } if self.is_running(node, run) => {
+                self.handle(node, Input::Loaded { document, result: Ok(None) });
+            }
             // Meant for a run of a node that has ended.
             _ => {}
         }
@@ -306,30 +298,39 @@ impl<'a> World<'a> {
     }
 
     pub fn is_running(&self, node: usize, run: u32) -> bool {
-        self.hosts[node].run == run && self.hosts[node].engine.is_some()
+        self.hosts[node].run == run && self.hosts[node].is_up()
     }
 
     /// Starts a node that is down.
     pub fn start(&mut self, node: usize) {
-        if self.hosts[node].engine.is_some() {
+        if self.hosts[node].is_up() {
             return;
         }
-        let reuses = self.sabotage == Some(Sabotage::ReuseActor) && self.hosts[node].run > 0;
-        let session = self.dice.bytes();
-        self.hosts[node].start(self.now_us, (!reuses).then_some(session));
+        // What happened to the disk meanwhile is found now.
+        self.reopen(node);
+        let host = &self.hosts[node];
+        let reuses = match self.sabotage {
+            Some(Sabotage::ReuseActor) => host.run > 0 && !host.is_restored,
+            Some(Sabotage::ReuseActorAfterRestore) => host.is_restored,
+            _ => false,
+        };
+        let (goes_on, new_session) = (host.is_clean || reuses, self.dice.bytes());
+        self.hosts[node].start(self.now_us, goes_on, new_session);
         let run = self.hosts[node].run;
         self.note(node, format_args!("starts, run {run}"));
         let tick_us = self.dice.below(TICK_US);
         self.after(tick_us, Happening::Tick { node, run });
-        if node == RELAY {
-            return;
-        }
+        let lost = std::mem::take(&mut self.hosts[node].lost);
+        self.hosts[node].wants.extend(&lost);
+        let wants = if node == RELAY { lost } else { self.hosts[node].wants.clone() };
         if self.sabotage != Some(Sabotage::ForgetWants) {
-            for document in self.hosts[node].wants.clone() {
+            for document in wants {
                 self.handle(node, Input::Want { document });
             }
         }
-        self.after(1_000, Happening::Dial { device: node, run });
+        if node != RELAY {
+            self.after(1_000, Happening::Dial { device: node, run });
+        }
     }
 
     pub fn note(&mut self, node: usize, what: std::fmt::Arguments<'_>) {

@@ -21,6 +21,37 @@ impl Message {
         write_message(&mut frame, self, &ids).expect("writing to memory cannot fail");
         frame.into_writer().into()
     }
+
+    /// Writes the message as [`encode`](Self::encode) does, in two parts. The data of a sync message is the second, and
+    /// shared, not copied: one long payload may be on its way to many peers. Of other messages the second is empty.
+    pub fn encode_apart(&self) -> (Bytes, Bytes) {
+        let (Self::Sync { data, .. } | Self::Request { data, .. }) = self else { return (self.encode(), Bytes::new()) };
+        let ids = Ids::of(self);
+        let mut length = Encoder::new(Length(0));
+        write_message(&mut length, self, &ids).expect("counting bytes cannot fail");
+        // The data stand last.
+        let left = length.writer().0 - data.len();
+        let mut head = Encoder::new(Head { bytes: Vec::with_capacity(left), left });
+        write_message(&mut head, self, &ids).expect("writing to memory cannot fail");
+        (head.into_writer().bytes.into(), data.clone())
+    }
+}
+
+/// Keeps the first bytes of what is written.
+struct Head {
+    bytes: Vec<u8>,
+    left: usize,
+}
+
+impl Write for Head {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        let kept = bytes.len().min(self.left);
+        self.bytes.extend_from_slice(&bytes[..kept]);
+        self.left -= kept;
+        Ok(())
+    }
 }
 
 /// Ids in the form in which they travel. Base58check costs two hashes, so it is made once for both passes.

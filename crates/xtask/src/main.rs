@@ -3,10 +3,13 @@
 //! One file or folder for each command, with a `run` function; `COMMANDS` below names them all. To add one, write the
 //! file and add a row.
 
+mod autobahn;
+mod fuzz;
 mod interop;
 mod metadata;
 mod npm;
 mod soak;
+mod soak_relay;
 mod steps;
 mod test;
 mod tidy;
@@ -18,7 +21,15 @@ const COMMANDS: &[Command] = &[
     Command { name: "test", about: "everything that must pass before a change lands [--fast]", run: test::run },
     Command { name: "tidy", about: "the rules of the house: layers, owners, forbidden words, lengths", run: tidy::run },
     Command { name: "interop", about: "only the tests with the official npm packages", run: interop::run },
-    Command { name: "soak", about: "the simulator [--profile P] [--seeds A..B] [--seed N] [--shrink]", run: soak::run },
+    Command { name: "autobahn", about: "the WebSocket suite against the relay's accept loop", run: autobahn::run },
+    Command { name: "fuzz", about: "the fuzz targets [TARGET...] [--seconds N] [--input FILE]", run: fuzz::run },
+    Command {
+        name: "soak",
+        about: "the simulator [--profile P] [--seeds A..B] [--seed N] [--shrink]\n             \
+                soak relay: a relay restarted again and again under clients [--minutes N] [--clients N] [--seed N]\n             \
+                soak store: power [--rounds N], kill [--rounds N], one-writer [--minutes N] [--engine sled|redb] [--seed N]",
+        run: soak::run,
+    },
 ];
 
 /// A row of [`COMMANDS`].

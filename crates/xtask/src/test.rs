@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must pass before a change lands, from nothing but cargo and Node.js.
 
 use crate::{
-    npm, only_known,
+    autobahn, fuzz, npm, only_known,
     steps::{Steps, cargo, execute},
     tidy,
 };
@@ -36,6 +36,8 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     steps.step("tests", || execute(&mut cargo(&["test", "--workspace"])))?;
     steps
         .step("store on redb", || execute(&mut cargo(&["test", "--package", "comity-store", "--features", "redb"])))?;
+    steps.step("autobahn", autobahn::run_if_possible)?;
+    steps.step("fuzzing", fuzz::run_briefly)?;
     steps.step("documentation", || {
         // RUSTFLAGS stays alone: changing it would build every dependency again.
         execute(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))

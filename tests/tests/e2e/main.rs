@@ -5,4 +5,5 @@
 mod crash;
 mod demo;
 mod offline;
+mod soak;
 mod trial;

@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod acceptance;
 mod concurrent;
 mod documents;
 mod ephemeral;
+mod json;
 mod large;
 mod persisted;
 mod restart;

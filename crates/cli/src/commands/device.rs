@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::config::FILE;
 use crate::error::{CommandError, CommandResult};
+use crate::losses;
 use crate::names;
 use crate::output::{FAINT, count};
 use crate::session::{Need, Session};
@@ -134,6 +135,8 @@ impl Status {
             let (here, listed) = (documents.clone().filter(|known| known.is_here).count(), documents.count());
             let relays = node.relays()?;
             let pending = pending(&state);
+            let lost = losses::open(&node).await;
+            let (refused, _) = node.evidence_kept();
             if session.output.json {
                 let relays: Vec<_> =
                     relays.iter().map(|(storage, url)| json!({ "storage": storage.as_str(), "url": url })).collect();
@@ -141,7 +144,7 @@ impl Status {
                     "device": node.device().to_string(), "name": session.config.name, "folder": session.config.data,
                     "documents": here, "documents_missing": listed - here,
                     "spaces": node.spaces().iter().map(ToString::to_string).collect::<Vec<_>>(),
-                    "relays": relays, "pending": pending,
+                    "relays": relays, "pending": pending, "lost": losses::to_json(&lost), "refused": refused,
                 });
                 return session.output.json("status", content);
             }
@@ -157,6 +160,18 @@ impl Status {
                 _ => relays.values().try_for_each(|url| out.line(format_args!("relay      {url}")))?,
             }
             out.line(format_args!("pending    {}", count(pending, "change", "changes")))?;
+            if refused > 0 {
+                out.line(format_args!("refused    {}", count(refused, "record of evidence", "records of evidence")))?;
+            }
+            for named in &lost {
+                out.line(format_args!("lost       {}", named.line()))?;
+            }
+            if !lost.is_empty() {
+                out.warn("the store was damaged; `comity sync RELAY --once` brings back what a relay has");
+            }
+            if refused > 0 {
+                out.note("`comity evidence list` shows what was refused or damaged, and when");
+            }
             if pending > 0 {
                 out.note("pending changes are safe on this device; `comity sync RELAY --once` delivers them");
             }

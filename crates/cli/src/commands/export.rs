@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::find_document;
-use crate::error::{CommandError, CommandResult};
+use crate::error::{CommandError, CommandResult, Kind};
 use crate::names::Who;
 use crate::output::count;
 use crate::session::{Need, Session};
@@ -32,6 +32,7 @@ pub enum Form {
 #[command(after_help = "Examples:
   comity export 'Roof 7' > roof-7.json
   comity export 'Roof 7' --format csv -o roof-7.csv
+  comity export 'Roof 7' -o roof-7.json --force         over the one of yesterday
   comity export 'Roof 7' --format csv | head
 
 Devices with the same changes write the same bytes. In CSV an empty cell is no value, and a ' at the
@@ -44,9 +45,12 @@ pub struct Export {
     /// How to write it [default: json, or as the ending of FILE says]
     #[arg(long)]
     format: Option<Form>,
-    /// Write to a file, whole or not at all, instead of to stdout
+    /// Write to a new file, whole or not at all, instead of to stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// With -o: write over a file that is there
+    #[arg(long, requires = "output")]
+    force: bool,
 }
 
 impl Export {
@@ -54,6 +58,10 @@ impl Export {
         let is_csv = |path: &PathBuf| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
         let by_name = if self.output.as_ref().is_some_and(is_csv) { Form::Csv } else { Form::Json };
         let form = self.format.unwrap_or(by_name);
+        if let Some(path) = self.output.as_ref().filter(|path| !self.force && path.exists()) {
+            return Err(CommandError::new(Kind::NotAllowed, format_args!("{} is there already", path.display()))
+                .hint("choose another name, or write over it with --force"));
+        }
         session.run(Need::Documents, |node| async move {
             let document = find_document(&node, &self.document).await?;
             let id = document.id();

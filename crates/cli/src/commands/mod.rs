@@ -4,16 +4,20 @@ mod demo;
 mod device;
 mod doc;
 mod edit;
+mod evidence;
 mod export;
 mod help;
 mod history;
 mod import;
 mod relay;
+mod schema;
 mod show;
 mod space;
 mod store;
 mod sync;
 mod watch;
+
+pub use show::clock;
 
 use clap::Subcommand;
 use comity_model::DocumentId;
@@ -47,8 +51,11 @@ pub enum Command {
     Relay(relay::Relay),
     #[command(subcommand)]
     Store(store::Store),
+    #[command(subcommand)]
+    Evidence(evidence::Evidence),
     Completions(help::Completions),
     ExitCodes(help::ExitCodes),
+    Schema(schema::Print),
 }
 
 impl Command {
@@ -85,8 +92,10 @@ impl Command {
             Self::Sync(command) => command.run(session),
             Self::Relay(command) => command.run(session),
             Self::Store(command) => command.run(session),
+            Self::Evidence(command) => command.run(session),
             Self::Completions(command) => command.run(session),
             Self::ExitCodes(command) => command.run(session),
+            Self::Schema(command) => command.run(session),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::config::{Config, LogFormat};
 use crate::error::{CommandError, CommandResult, Kind};
 use crate::limits;
+use crate::losses;
 use crate::session::{Session, interrupt};
 
 /// Run a relay: where devices meet
@@ -106,6 +107,10 @@ impl Relay {
             let address = relay.local_addr();
             let scheme = if settings.tls_cert.is_some() { "wss" } else { "ws" };
             let url = format!("{scheme}://{address}");
+            // The log tells it too, unless nobody wants a log.
+            if relay.report().is_damaged() && session.output.quiet {
+                losses::say(session.output, relay.node(), relay.report()).await;
+            }
             if session.output.json {
                 let content = json!({ "listen": address.to_string(), "url": url, "folder": session.config.data });
                 session.output.json_line("relay", content)?;
@@ -133,6 +138,9 @@ fn start_error(error: StartError) -> CommandError {
         StartError::Open(error) => error.into(),
         StartError::Serve(error) => {
             let (kind, hint) = match &error {
+                ServeError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrNotAvailable => {
+                    (Kind::Usage, "`ip address` lists the addresses; 0.0.0.0 and [::] mean all of them")
+                }
                 ServeError::Listen { .. } => {
                     (Kind::NotDone, "choose another address with --listen; port 0 takes a free one")
                 }

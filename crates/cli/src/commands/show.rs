@@ -262,9 +262,14 @@ pub fn sides(disagreement: &Disagreement, who: &Who) -> String {
 
 /// Gives when a change was made, for a person.
 pub fn when(act: Option<Act>, time_s: i64) -> String {
-    let text = moment(act, time_s).to_string();
+    clock(moment(act, time_s))
+}
+
+/// Gives a time for a person, to the second, with its zone.
+pub fn clock(time: Timestamp) -> String {
+    let text = time.to_string();
     match text.split_once('T') {
-        Some((date, time)) => format!("{date} {}", time.chars().take(8).collect::<String>()),
+        Some((date, time)) => format!("{date} {} UTC", time.chars().take(8).collect::<String>()),
         None => text,
     }
 }

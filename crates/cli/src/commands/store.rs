@@ -1,4 +1,4 @@
-//! The store: `store verify|backup|restore|salvage|stats`.
+//! The store: `store verify|backup|restore|salvage|compact|stats`.
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +17,14 @@ use crate::units::about_bytes;
 /// Damaged documents that are listed.
 const LISTED_MAX: usize = 50;
 
-/// The store on disk: verify, back up, restore, salvage, count
+/// The store on disk: verify, back up, restore, salvage, compact, count
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   comity store verify
   comity store backup roof-backup.comity
   comity store restore roof-backup.comity --data ./restored
   comity store salvage --into ./rescued
+  comity store compact
   comity store stats
 
 The data folder must not be in use by another process. A backup is one file with all documents; it
@@ -33,6 +34,7 @@ pub enum Store {
     Backup(Backup),
     Restore(Restore),
     Salvage(Salvage),
+    Compact(Compact),
     Stats(Stats),
 }
 
@@ -43,6 +45,7 @@ impl Store {
             Self::Backup(command) => command.run(session),
             Self::Restore(command) => command.run(session),
             Self::Salvage(command) => command.run(session),
+            Self::Compact(command) => command.run(session),
             Self::Stats(command) => command.run(session),
         }
     }
@@ -68,7 +71,12 @@ impl Verify {
             let summary = comity_store::verify_backup(file)?;
             return say_backup(session, "backup", "sound", file, &summary);
         }
-        let report = comity_store::verify(&existing(session)?, &Options::default())?;
+        let bar = bar(session);
+        let verified = comity_store::verify(&existing(session)?, &Options::default(), &mut |progress| {
+            advance(&bar, progress);
+        });
+        bar.finish_and_clear();
+        let report = verified?;
         if session.output.json {
             session.output.json("verify", verify_json(&report))?;
         } else {
@@ -93,7 +101,7 @@ fn say_verified(session: &Session, report: &VerifyReport) -> CommandResult {
         for (name, lost) in [
             ("catalogue", report.catalogue_rows_lost),
             ("node rows", report.meta_rows_lost),
-            ("journal", report.journal.lost_groups + report.journal.damaged_segments),
+            ("journal", report.journal.groups_lost() + report.journal.segments_harmed()),
         ] {
             if lost > 0 {
                 out.line(format_args!("{name:<12} {lost} lost"))?;
@@ -136,7 +144,7 @@ fn damaged_json(damaged: &[DamagedDocument]) -> Vec<Json> {
 fn journal_json(journal: &JournalReport) -> Json {
     json!({
         "groups": journal.groups, "tail_bytes": journal.tail_bytes,
-        "lost_groups": journal.lost_groups, "damaged_segments": journal.damaged_segments,
+        "lost_groups": journal.groups_lost(), "damaged_segments": journal.segments_harmed(),
     })
 }
 
@@ -230,7 +238,12 @@ impl Salvage {
         }
         std::fs::create_dir_all(&self.into)
             .map_err(|error| CommandError::file("make the folder", &self.into, error))?;
-        let report = comity_store::salvage(&from, &self.into.join("store"), &Options::default())?;
+        let bar = bar(session);
+        let salvaged = comity_store::salvage(&from, &self.into.join("store"), &Options::default(), &mut |progress| {
+            advance(&bar, progress);
+        });
+        bar.finish_and_clear();
+        let report = salvaged?;
         let lost = !report.damaged.is_empty() || report.meta_rows_lost > 0 || report.journal.is_damaged();
         if session.output.json {
             let content = json!({
@@ -248,6 +261,40 @@ impl Salvage {
         }
         Err(CommandError::new(Kind::Partly, "something was lost")
             .hint("`comity sync RELAY --once` in the new folder brings back what a relay has"))
+    }
+}
+
+/// Write the store's files anew, to give space back to the disk
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  comity store compact
+  comity store compact --data /var/lib/comity-relay --json
+
+It happens by itself once the files are five times what they must hold; this does it now. The disk must
+have room for both copies meanwhile: the old files go when the new ones are whole and on disk.")]
+pub struct Compact {}
+
+impl Compact {
+    fn run(self, session: &Session) -> CommandResult {
+        // Damage is noted before anything is written anew.
+        open(session)?.close()?;
+        let bar = bar(session);
+        let compacted = comity_store::compact(&existing(session)?, Options::default(), &mut |progress| {
+            advance(&bar, progress);
+        });
+        bar.finish_and_clear();
+        let report = compacted?;
+        if session.output.json {
+            let content = json!({
+                "engine": report.engine, "documents": report.documents,
+                "bytes_before": report.bytes_before, "bytes_after": report.bytes_after,
+            });
+            return session.output.json("compact", content);
+        }
+        let documents = count(usize::try_from(report.documents).unwrap_or(usize::MAX), "document", "documents");
+        let (before, after) = (about_bytes(report.bytes_before), about_bytes(report.bytes_after));
+        session.output.done(format_args!("compacted {documents}: {before} before, {after} now"));
+        Ok(())
     }
 }
 
@@ -299,6 +346,12 @@ fn open(session: &Session) -> CommandResult<SledStore> {
     let (store, report) = SledStore::open(&existing(session)?, Options::default())?;
     if report.is_damaged() {
         session.output.warn("the store was damaged; what could be saved was saved");
+        for damaged in report.damaged.iter().take(LISTED_MAX) {
+            let what: Vec<String> = damaged.damage.iter().map(ToString::to_string).collect();
+            session.output.warn(format_args!("lost: document {}: {}", damaged.document, what.join("; ")));
+        }
+        comity_node::note_damage(&session.config.data, &store, &report)?;
+        session.output.note("`comity status` tells all that was lost until it is back");
     }
     Ok(store)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use comity_model::SpaceId;
-use comity_node::{DialOptions, Node, SyncState, Uplink, UplinkState, Url};
+use comity_node::{DialOptions, Node, NodeError, SyncState, Uplink, UplinkState, Url};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{interval, timeout};
@@ -14,6 +14,7 @@ use tokio::time::{interval, timeout};
 use super::device::pending;
 use crate::config::parse_url;
 use crate::error::{CommandError, CommandResult, Kind};
+use crate::losses::{self, Named};
 use crate::names::SPACE_KIND;
 use crate::output::{FAINT, count, one_line};
 use crate::session::{Need, Session, interrupt};
@@ -65,10 +66,15 @@ pub fn relays(session: &Session, given: &[String]) -> CommandResult<Vec<Url>> {
 
 /// Links the node to relays.
 pub fn connect(node: &Node, session: &Session, urls: &[Url], trust: Option<&Path>) -> Vec<Uplink> {
+    let options = dial_options(session, trust);
+    urls.iter().map(|url| node.connect(url.clone(), options.clone())).collect()
+}
+
+fn dial_options(session: &Session, trust: Option<&Path>) -> DialOptions {
     let mut options = DialOptions::default();
     options.message_bytes_max = session.config.limits.message_bytes_max;
     options.extra_roots = trust.map(Path::to_owned);
-    urls.iter().map(|url| node.connect(url.clone(), options.clone())).collect()
+    options
 }
 
 /// Hangs up.
@@ -83,6 +89,9 @@ impl Sync {
         let urls = relays(session, &self.urls)?;
         if let Some(file) = &self.trust {
             std::fs::metadata(file).map_err(|error| CommandError::file("read", file, error))?;
+            dial_options(session, Some(file)).check().map_err(|error| {
+                CommandError::new(Kind::Usage, error).hint("--trust wants the relay's certificate as a PEM file")
+            })?;
         }
         session.run_until(Need::Sync, |node| async move {
             // Before there is a link: what a relay has that was just linked to is not known at once.
@@ -110,26 +119,49 @@ impl Sync {
     }
 
     async fn once(&self, session: &Session, node: &Node, uplinks: &[Uplink], before: usize) -> CommandResult {
+        let losses_before = losses::open(node).await;
         let all = async {
             for uplink in uplinks {
                 uplink.online().await;
             }
-            node.synced().await
+            loop {
+                node.synced().await?;
+                let spaces = node.spaces().len();
+                node.check_losses().await?;
+                // A space that is back lists documents that were not wanted before.
+                if node.spaces().len() == spaces {
+                    return Ok::<(), NodeError>(());
+                }
+            }
+        };
+        let all = async {
+            tokio::select! {
+                done = all => Ok(done?),
+                damaged = damaged(node) => Err(damaged),
+            }
         };
         let Ok(synced) = timeout(self.timeout, all).await else { return Err(self.too_late(node, uplinks).await?) };
         synced?;
+        let (lost, back) = sort_out(losses_before, losses::open(node).await);
         let missing = missing_spaces(node).await?;
         let documents = node.wanted().len().saturating_sub(node.spaces().len());
         if session.output.json {
             let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
             let content = json!({
                 "state": "synced", "documents": documents, "delivered": before, "spaces_missing": missing,
+                "lost": losses::to_json(&lost), "back": losses::to_json(&back),
             });
             return session.output.json("sync", content);
         }
         let delivered =
             if before == 0 { String::new() } else { format!(", {} delivered", count(before, "change", "changes")) };
         session.output.done(format_args!("synced: {}{delivered}", count(documents, "document", "documents")));
+        for named in &back {
+            session.output.done(is_back(named));
+        }
+        for named in &lost {
+            session.output.warn(format_args!("still lost: {}; no relay had all of it", named.line()));
+        }
         for space in missing {
             session.output.warn(format_args!(
                 "space {space} is not at the relay yet: check the id, and sync the device that made it"
@@ -148,6 +180,37 @@ impl Sync {
             }
         }
         Ok(error.hint("nothing is lost: what is pending stays pending; check the address, or give it more --timeout"))
+    }
+}
+
+/// Waits until a document is found that cannot be read from this disk: it would never be in step.
+async fn damaged(node: &Node) -> CommandError {
+    let mut events = node.events();
+    loop {
+        if let Some(loss) = node.losses().into_iter().find(|loss| loss.needs_restart) {
+            return CommandError::new(Kind::Integrity, loss.what)
+                .hint("do it again: the next start saves what is left, and a sync fetches the rest");
+        }
+        // Missed events are no harm: the losses are asked anew. A node that has stopped finds no more.
+        if let Err(RecvError::Closed) = events.recv().await {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Parts losses into those that are still open, and those that are not.
+fn sort_out(before: Vec<Named>, now: Vec<Named>) -> (Vec<Named>, Vec<Named>) {
+    let is_open = |named: &Named| now.iter().any(|open| open.loss.document == named.loss.document);
+    let back = before.into_iter().filter(|named| !is_open(named)).collect();
+    (now, back)
+}
+
+/// Says that a document is back, and how much that means.
+fn is_back(named: &Named) -> String {
+    let label = named.label();
+    match named.loss.heads {
+        Some(_) => format!("back: {label} has all that it had"),
+        None => format!("back: {label} has all that the relay has; what it had before is not known"),
     }
 }
 
@@ -170,15 +233,25 @@ async fn stay(session: &Session, node: &Node, uplinks: &[Uplink]) -> CommandResu
     let mut look = interval(LOOK);
     let mut shown = None;
     let is_live = is_live(session);
+    let mut lost = losses::open(node).await;
     loop {
+        if node.losses().len() < lost.len() {
+            let (open, back) = sort_out(lost, losses::open(node).await);
+            lost = open;
+            if is_live {
+                session.output.print("\r\x1b[K")?;
+                shown = None;
+            }
+            back.iter().for_each(|named| session.output.done(is_back(named)));
+        }
         let state = node.sync_state().await?;
         let reason = uplinks.iter().find_map(|uplink| match uplink.state() {
             UplinkState::Waiting { reason, .. } => Some(reason),
             _ => None,
         });
-        let now = (state, reason);
+        let now = (state, reason, lost.len());
         if shown.as_ref() != Some(&now) {
-            show(session, &now.0, now.1.as_deref(), is_live)?;
+            show(session, &now.0, now.1.as_deref(), &lost, is_live)?;
             shown = Some(now);
         }
         // One look serves all that has happened meanwhile, and a flood of events is looked at twice a second.
@@ -196,14 +269,15 @@ fn is_live(session: &Session) -> bool {
     session.output.is_terminal() && !session.output.json
 }
 
-fn show(session: &Session, state: &SyncState, reason: Option<&str>, is_live: bool) -> CommandResult {
+fn show(session: &Session, state: &SyncState, reason: Option<&str>, lost: &[Named], is_live: bool) -> CommandResult {
     if session.output.json {
         let word = match state {
             SyncState::Synced => "synced",
             SyncState::Syncing { .. } => "syncing",
             _ => "offline",
         };
-        let content = json!({ "state": word, "pending": pending(state), "reason": reason });
+        let content =
+            json!({ "state": word, "pending": pending(state), "reason": reason, "lost": losses::to_json(lost) });
         return session.output.json_line("sync", content);
     }
     // A line that wraps cannot be written over.

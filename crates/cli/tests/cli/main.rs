@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+mod addresses;
 mod config;
+mod damage;
 mod documents;
+mod evidence;
 mod exit_codes;
 mod help;
 mod import;

@@ -45,7 +45,7 @@ fn one_process_at_a_time_has_a_folder_open_and_the_error_says_which() {
     assert!(other.line().starts_with("offline, "));
     let ran = device.run(&["doc", "list"]);
     assert_eq!(ran.code, 1, "{ran}");
-    assert!(ran.err.contains("is in use by process") && ran.err.contains("end the other `comity`"), "{ran}");
+    assert!(ran.err.contains("is in use by process") && ran.err.contains("stop it first"), "{ran}");
     assert_eq!(other.interrupt().1, 0, "Ctrl-C is how it ends");
     device.run(&["doc", "list"]).ok();
 }

@@ -78,6 +78,12 @@ impl Device {
         path
     }
 
+    /// Writes the config file of a data folder that may not be there yet.
+    pub fn write_config(&self, text: &str) {
+        std::fs::create_dir_all(self.path("data")).unwrap();
+        self.write("data/config.toml", text);
+    }
+
     /// Gives the command, with nothing of this process's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_comity"));

@@ -15,7 +15,7 @@ const PREDECESSOR_COUNT: u64 = 0x70;
 const PREDECESSOR_ACTOR: u64 = 0x71;
 const PREDECESSOR_COUNTER: u64 = 0x73;
 
-const COLUMNS: &[Known] = &[
+pub(super) const COLUMNS: &[Known] = &[
     (OBJECT_ACTOR, "object actor"),
     (OBJECT_COUNTER, "object counter"),
     (KEY_ACTOR, "key actor"),
@@ -84,7 +84,8 @@ pub(super) fn check_change(mut reader: Reader<'_>, chunk: Place, budget: &mut Bu
     let predecessors =
         IdLists::new(references, columns.get(PREDECESSOR_ACTOR), columns.get(PREDECESSOR_COUNTER), count);
     let rows = Operations::new(&columns, count, chunk);
-    ChangeRows::new(rows, predecessors, first, actors, !dependencies.is_empty()).check(operations)
+    let repeated = ChangeRows::new(rows, predecessors, first, actors, !dependencies.is_empty()).check(operations)?;
+    budget.take_inflated(repeated, chunk)
 }
 
 /// What extra bytes begin with when they name an author.

@@ -45,7 +45,8 @@ impl<'a> ChangeRows<'a> {
         Self { rows, predecessors, first, actors, named, has_past, own: Vec::new() }
     }
 
-    pub(super) fn check(mut self, count: u64) -> Result<(), Refusal> {
+    /// Checks them all and gives the bytes of keys that stand once for a run of operations.
+    pub(super) fn check(mut self, count: u64) -> Result<usize, Refusal> {
         let first = self.first;
         for counter in (first..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
             let operation = self.rows.next(counter)?;
@@ -58,7 +59,10 @@ impl<'a> ChangeRows<'a> {
         self.rows.finish()?;
         self.predecessors.finish()?;
         // Automerge lists the actors that are named, and no others; those it does not know it cannot look up.
-        if self.named.iter().all(|named| *named) { Ok(()) } else { Err(self.fault(RowFault::Actors)) }
+        if !self.named.iter().all(|named| *named) {
+            return Err(self.fault(RowFault::Actors));
+        }
+        Ok(self.rows.repeated_bytes())
     }
 
     fn fault(&self, fault: RowFault) -> Refusal {

@@ -10,9 +10,9 @@ use super::reader::Reader;
 use super::refusal::Refusal;
 
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
-const DOCUMENT: u8 = 0;
-const CHANGE: u8 = 1;
-const COMPRESSED_CHANGE: u8 = 2;
+pub(super) const DOCUMENT: u8 = 0;
+pub(super) const CHANGE: u8 = 1;
+pub(super) const COMPRESSED_CHANGE: u8 = 2;
 // Type 3 is a bundle: experimental, its format still to change, never part of a sync message or of a saved
 // document, and read by code that allocates what the bytes ask for. It is refused like an unknown type.
 

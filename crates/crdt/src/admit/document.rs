@@ -19,7 +19,7 @@ const DEPENDENCY: u64 = 0x43;
 const EXTRA_METADATA: u64 = 0x56;
 const EXTRA: u64 = 0x57;
 
-const CHANGE_COLUMNS: &[Known] = &[
+pub(super) const CHANGE_COLUMNS: &[Known] = &[
     (ACTOR, "change actor"),
     (SEQUENCE, "change sequence"),
     (LAST_OPERATION, "change last operation"),
@@ -70,6 +70,10 @@ pub(super) fn check_document(mut reader: Reader<'_>, chunk: Place, budget: &mut 
     let actor = changes.get(ACTOR);
     let count = count_rows(actor)?;
     budget.take_changes(count, actor.place())?;
+    if actors > count {
+        // Automerge has a table of authors as long as there are changes, indexes it by actor, and panics.
+        return Err(Refusal::Header { what: "number of actors", value: actors, place: chunk });
+    }
     // Old JavaScript versions wrote no index of the heads.
     if !reader.is_empty() {
         for _ in 0..heads {

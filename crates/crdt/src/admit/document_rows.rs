@@ -85,12 +85,13 @@ pub(super) fn check_operations(
     successors.finish()?;
     let deletions = order.finish();
     budget.take_operations(deletions.len() as u64, chunk)?;
+    budget.take_inflated(operations.repeated_bytes(), chunk)?;
     ids.extend(deletions);
-    check_ids(ids, spans, chunk)
+    check_ids(ids, spans, chunk, budget)
 }
 
-/// Checks that ids are given once and fill the changes.
-fn check_ids(mut ids: Vec<Id>, spans: &Spans, chunk: Place) -> Result<(), Refusal> {
+/// Checks that ids are given once and fill the changes, and that no change has too many.
+fn check_ids(mut ids: Vec<Id>, spans: &Spans, chunk: Place, budget: &Budget<'_>) -> Result<(), Refusal> {
     let by_author = |id: &Id| (id.actor, id.counter);
     let fault = |row: usize| Refusal::Row { table: "operations", row: row as u64, fault: RowFault::Id, place: chunk };
     ids.sort_unstable_by_key(by_author);
@@ -102,6 +103,7 @@ fn check_ids(mut ids: Vec<Id>, spans: &Spans, chunk: Place) -> Result<(), Refusa
         let here = rest.partition_point(|id| by_author(id) <= (span.actor, span.last));
         let (these, others) = rest.split_at(here);
         rest = others;
+        budget.check_change(these.len() as u64, chunk)?;
         // The numbers run without a gap up to the last one; they may begin later than they could.
         let complete = match (these.first(), these.last()) {
             (Some(first), Some(last)) => {

@@ -25,6 +25,7 @@ mod reader;
 mod refusal;
 mod rows;
 mod runs;
+mod weigh;
 
 use automerge::sync::Message;
 use comity_model::{ChangeHash, Heads, Limits};
@@ -32,14 +33,17 @@ use comity_model::{ChangeHash, Heads, Limits};
 use budget::Budget;
 use reader::Reader;
 pub use refusal::{ColumnFault, Place, Quantity, Refusal, RowFault};
+pub(crate) use weigh::weigh;
 
 /// What admitted bytes cost to apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Operations, deletions included.
     pub operations: u64,
-    /// Bytes of the chunks when inflated.
+    /// Bytes of the chunks when inflated, and of names that stand once for many operations.
     pub inflated_bytes: usize,
+    /// Bytes of memory, at the peak, by estimate.
+    pub price_bytes: u64,
     /// Chunks.
     pub chunks: usize,
 }
@@ -89,9 +93,9 @@ impl AdmittedDocument {
 
 /// Admits a sync message, or says why not.
 ///
-/// Besides the plain limits, the operations of a message may not exceed `operations_free_max` plus
-/// `operations_per_byte_max` for each byte received: what run lengths make of a few bytes costs the receiver as much
-/// as what was typed by hand.
+/// Besides the plain limits, a message has a price: the memory that taking it in costs, by estimate. It may not exceed
+/// `price_free_bytes_max` plus `price_per_byte_max` for each byte received, nor `price_bytes_max`: what run lengths and
+/// deflate make of a few bytes costs the receiver as much as what was typed by hand.
 ///
 /// # Errors
 /// A [`Refusal`] that names what is wrong, where, and the limit if one is exceeded.

@@ -43,9 +43,9 @@ pub enum Quantity {
     ChangeOperations,
     /// Operations in a message (`Limits::message_operations_max`).
     MessageOperations,
-    /// Operations for the number of bytes received (see `admit`).
-    Density,
-    /// Predecessors and successors that the operations name (limited like operations).
+    /// Bytes of memory that taking the message in would cost (see `admit`).
+    Price,
+    /// Predecessors, successors and dependencies (limited like operations).
     References,
     /// Actors in a chunk (`Limits::chunk_actors_max`).
     Actors,
@@ -64,7 +64,7 @@ impl fmt::Display for Quantity {
             Self::InflatedBytes => "inflated bytes",
             Self::ChangeOperations => "operations in one change",
             Self::MessageOperations => "operations in one message",
-            Self::Density => "operations in so few bytes",
+            Self::Price => "bytes of memory to take in so short a message",
             Self::References => "references between operations",
             Self::Actors => "actors in one chunk",
             Self::Dependencies => "dependencies of one change",

@@ -76,6 +76,9 @@ pub(super) struct Operations<'a> {
     values: Values<'a>,
     expand: BooleanCursor<'a>,
     mark_name: Cursor<'a, &'a str>,
+    /// The text key of the operation before.
+    previous_key: &'a str,
+    repeated_bytes: usize,
     row: u64,
 }
 
@@ -94,6 +97,8 @@ impl<'a> Operations<'a> {
             values: Values::new(columns.get(VALUE_METADATA), columns.get(VALUE).reader),
             expand: BooleanCursor::new(columns.get(EXPAND)),
             mark_name: Cursor::new(columns.get(MARK_NAME)),
+            previous_key: "",
+            repeated_bytes: 0,
             row: 0,
         }
     }
@@ -140,6 +145,11 @@ impl<'a> Operations<'a> {
         Ok(Operation { object, key, insert, action })
     }
 
+    /// Counts the bytes of keys that stand once for a run of operations. Applied, each operation has its own.
+    pub(super) fn repeated_bytes(&self) -> usize {
+        self.repeated_bytes
+    }
+
     pub(super) fn finish(&self) -> Result<(), Refusal> {
         self.object_actor.finish()?;
         self.object_counter.finish()?;
@@ -175,7 +185,14 @@ impl<'a> Operations<'a> {
 
     fn key(&mut self, before: u32) -> Result<Key<'a>, Refusal> {
         match (self.key_text.next()?, self.key_actor.next()?, self.key_counter.next()?) {
-            (Some(text), None, None) => Ok(Key::Text(text)),
+            (Some(text), None, None) => {
+                // In a run it is one and the same text.
+                let previous = std::mem::replace(&mut self.previous_key, text);
+                if std::ptr::eq(text, previous) {
+                    self.repeated_bytes = self.repeated_bytes.saturating_add(text.len());
+                }
+                Ok(Key::Text(text))
+            }
             (None, None, Some(0)) => Ok(Key::Head),
             (None, Some(actor), Some(counter)) => {
                 let id = u64::try_from(counter).ok().and_then(|counter| id(actor, counter, self.actors));

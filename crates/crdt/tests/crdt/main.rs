@@ -7,6 +7,7 @@ mod editing;
 mod foreign;
 mod reading;
 mod receiving;
+mod slices;
 mod storing;
 mod support;
 mod syncing;

@@ -23,7 +23,7 @@ fn message(chunks: &[Bytes]) -> Vec<u8> {
     .encode()
 }
 
-fn give(document: &mut Document, chunks: &[Bytes], limits: &Limits) -> Result<Received, ReceiveError> {
+pub fn give(document: &mut Document, chunks: &[Bytes], limits: &Limits) -> Result<Received, ReceiveError> {
     let admitted = admit(&message(chunks), limits).unwrap();
     document.receive(&mut SyncSession::new(), admitted, limits)
 }
@@ -159,6 +159,13 @@ fn a_message_with_one_good_and_one_bad_part_leaves_nothing_unstored() {
     let mut document = Document::new();
     edit(&mut document, 2, &[set("M2/status", "good")]);
     let refused = give(&mut document, &[source.save().unwrap(), contradiction[0].clone()], &Limits::default());
+    assert!(matches!(refused, Err(ReceiveError::Equivocation { .. })));
+    assert!(!document.is_broken() && document.entries(None).len() == 1, "refused before anything was applied");
+
+    // In two slices, so that the good part is applied when the bad one comes.
+    let mut limits = Limits::default();
+    limits.change_operations_max = 4;
+    let refused = give(&mut document, &[source.save().unwrap(), contradiction[0].clone()], &limits);
     assert!(matches!(refused, Err(ReceiveError::Equivocation { .. })));
     assert!(document.is_broken() && document.is_empty());
 }

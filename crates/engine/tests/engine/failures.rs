@@ -183,3 +183,53 @@ fn a_load_that_fails_for_a_while_is_tried_again_when_somebody_asks_again() {
     exchange(&mut relay, &mut [(2, &mut tablet)]);
     assert_eq!(relay.heads(1), tablet.heads(1));
 }
+
+#[test]
+fn what_could_not_be_read_for_a_link_is_told_later() {
+    let (mut relay, mut before) = (Node::new("relay"), Node::new("tablet"));
+    before.edit(1, &[set("M050/status", "dead")]);
+    let mut tablet = Node::new("tablet");
+    tablet.disk = before.disk.clone();
+    tablet.handle(Input::Want { document: document(1) });
+    tablet.loads = false;
+    link(&mut tablet, &mut relay, 1);
+    tablet.settle();
+    tablet.loading.clear();
+    let failure = Failure { kind: FailureKind::Io, message: "too many open files".to_owned() };
+    tablet.handle(Input::Loaded { document: document(1), result: Err(failure) });
+    tablet.loads = true;
+    tablet.wait(Duration::from_secs(6));
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    assert_eq!(relay.heads(1), before.heads(1), "nobody edited and no link broke, and yet the relay has it");
+}
+
+#[test]
+fn after_a_full_disk_a_device_knows_again_what_the_relay_has() {
+    let (mut relay, mut tablet) = two_in_step();
+    tablet.stores = false;
+    tablet.edit(1, &[set("M051/status", "ok")]);
+    tablet.settle();
+    while let Some((link, message)) = tablet.sent.pop_front() {
+        relay.receive(link, message);
+    }
+    tablet.fail_all(FailureKind::Full);
+    // The relay's answer comes while the tablet takes nothing in.
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    tablet.wait(Duration::from_secs(6));
+    tablet.stores = true;
+    tablet.store_all();
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    assert_eq!(tablet.engine.standing(&document(1)).unwrap().peers[0].behind, 0);
+}
+
+#[test]
+fn whoever_sends_what_is_known_already_is_told_that_it_has_arrived() {
+    let (mut relay, mut tablet) = two_in_step();
+    tablet.edit(1, &[set("M051/status", "ok")]);
+    tablet.settle();
+    let (_, message) = tablet.sent.front().expect("an edit is sent").clone();
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    relay.receive(LINK, message);
+    relay.settle();
+    assert!(!relay.sent.is_empty());
+}

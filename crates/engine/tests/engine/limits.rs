@@ -7,25 +7,35 @@ use comity_wire::Message;
 
 use crate::support::{LINK, Node, document, exchange, link, set};
 
-fn request(from: &Node, to: &Node, document: DocumentId) -> Message {
+pub fn request(from: &Node, to: &Node, document: DocumentId) -> Message {
     // The first sync message of somebody who has nothing.
     let data = Bytes::from_static(&[0x42, 0, 0, 1, 0, 0, 0, 2, 2, 0x80]);
     Message::Request { sender: from.peer.clone(), target: to.peer.clone(), document, data }
 }
 
 #[test]
-fn a_link_may_open_so_many_documents_and_not_one_more() {
+fn a_link_may_open_so_many_documents_and_for_one_more_the_oldest_is_forgotten() {
     let mut relay = Node::with_limits("relay", limits(|limits| limits.documents_per_link_max = 3));
     let mut stranger = Node::new("stranger");
     link(&mut stranger, &mut relay, 1);
     for number in 1..=3 {
         relay.receive(LINK, request(&stranger, &relay, document(number)));
+        relay.settle();
+    }
+    assert_eq!(relay.engine.load().documents, 3);
+    relay.receive(LINK, request(&stranger, &relay, document(2)));
+    relay.settle();
+    relay.receive(LINK, request(&stranger, &relay, document(4)));
+    assert_eq!((relay.closed.len(), relay.engine.load().documents), (0, 3));
+    // Nothing may be forgotten while it is read: then there are too many.
+    relay.loads = false;
+    for number in 5..=7 {
+        relay.receive(LINK, request(&stranger, &relay, document(number)));
     }
     assert!(relay.closed.is_empty());
-    relay.receive(LINK, request(&stranger, &relay, document(2)));
-    assert!(relay.closed.is_empty(), "one that is open already");
-    relay.receive(LINK, request(&stranger, &relay, document(4)));
-    assert!(matches!(relay.closed[..], [(LINK, CloseReason::TooMany { limit: 3, .. })]));
+    relay.receive(LINK, request(&stranger, &relay, document(8)));
+    assert!(matches!(relay.closed[..], [(LINK, CloseReason::TooMany { what: "documents", limit: 3 })]));
+    relay.load_all();
     assert_eq!(relay.engine.load().documents, 0, "nothing stays of a stranger that asked for nothing that exists");
 }
 
@@ -182,7 +192,7 @@ fn so_many_sessions_are_kept_for_a_document() {
     assert_eq!(relay.disk[&document(1)].sessions.len(), 2);
 }
 
-fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+pub fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
     limits

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod durability;
+mod exhaustion;
 mod failures;
 mod limits;
+mod replay;
 mod support;
 mod sync;

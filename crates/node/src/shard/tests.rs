@@ -1,5 +1,9 @@
 //! A shard with a store in memory.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use comity_engine::Token;
 use comity_model::{ActorId, DeviceTag, Limits, PeerId, Write};
 use comity_store::{MemoryStore, WriterOptions};
 
@@ -51,7 +55,7 @@ fn shard(folder: &std::path::Path, store: Arc<dyn Store>, has_lost: Arc<AtomicBo
     let surroundings = Surroundings {
         writer: Arc::new(Writer::start(Arc::clone(&store), WriterOptions::default()).unwrap()),
         store,
-        evidence: Arc::new(Evidence::open(folder, 1).unwrap()),
+        evidence: Arc::new(Keeper::open(folder, &Limits::default(), None).unwrap()),
         events: Arc::new(|_| {}),
         runtime: tokio::runtime::Handle::current(),
         has_lost,

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod folder;
+mod refusals;
+
 use std::path::Path;
 
 use comity_model::{ActKind, KindSchema, PeerId, Value};

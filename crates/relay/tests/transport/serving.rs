@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use comity_net::pump::CloseReason;
-use comity_net::{DialError, DialOptions, Frame, LinkError, dial};
-use comity_relay::{ServeError, Server};
+use comity_net::{Connection, DialError, DialOptions, Frame, LinkError, dial};
+use comity_relay::{Accepted, Acceptor, ServeError, Server};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -40,6 +40,39 @@ async fn health_and_a_friendly_text_are_answered() {
     assert!(front.starts_with("HTTP/1.1 200") && front.contains("Comity relay"), "{front}");
     assert!(relay.get("/sync", "").await.starts_with("HTTP/1.1 426"));
     assert!(relay.get("/secret", "").await.starts_with("HTTP/1.1 404"));
+}
+
+#[derive(serde::Serialize)]
+struct Sick {
+    trouble: &'static str,
+}
+
+impl comity_relay::Health for Sick {
+    fn is_failing(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_should_be_started_again_answers_503_and_says_why() {
+    let server = Server::bind(config()).await.unwrap();
+    let address = server.local_addr();
+    let (_stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let sick = |_| Sick { trouble: "the disk is gone" };
+    tokio::spawn(server.run(Deaf, sick, async { stopped.await.unwrap_or_default() }));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await.unwrap();
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.ends_with("{\"trouble\":\"the disk is gone\"}"), "{answer}");
+}
+
+/// Hangs up on everybody.
+#[derive(Clone)]
+struct Deaf;
+
+impl Acceptor for Deaf {
+    async fn accept(&self, _: Connection, _: Accepted) {}
 }
 
 #[tokio::test]

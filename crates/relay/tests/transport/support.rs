@@ -129,7 +129,7 @@ pub async fn echo(connection: &mut Connection, bytes: impl Into<Bytes>) {
     loop {
         match connection.receive().await.unwrap().unwrap() {
             Frame::Message(back) => return assert!(back == bytes, "another message came back"),
-            Frame::Ping(_) | Frame::Pong(_) => {}
+            Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) => {}
             Frame::Close(goodbye) => panic!("closed: {goodbye:?}"),
         }
     }

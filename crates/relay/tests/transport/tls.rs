@@ -31,10 +31,13 @@ async fn a_trusted_certificate_opens_an_encrypted_link_and_a_strange_one_does_no
 
     let error = dial(&url, &DialOptions::default()).await.unwrap_err();
     assert!(matches!(error, DialError::Tls { .. }), "{error}");
+    assert!(error.to_string().contains("not from an authority that is trusted here"), "{error}");
     let by_address = format!("wss://{}/sync", relay.address).parse().unwrap();
     let error = dial(&by_address, &trusting).await.unwrap_err();
-    assert!(matches!(error, DialError::Tls { .. }), "the certificate is for another name: {error}");
-    assert!(relay.dial().await.is_err(), "there is no plain text on a TLS port");
+    assert!(matches!(error, DialError::Tls { .. }), "{error}");
+    assert!(error.to_string().contains("its certificate is for another name"), "{error}");
+    let error = relay.dial().await.err().expect("there is no plain text on a TLS port");
+    assert!(error.to_string().contains("begins with wss://"), "{error}");
     echo(&mut connection, "goes on").await;
 }
 
@@ -53,16 +56,28 @@ async fn a_missing_or_wrong_file_is_named() {
     let files = settings.tls.clone().unwrap();
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "").unwrap();
-    for (certificate, key) in [
-        (folder.path().join("none.pem"), files.key.clone()),
-        (empty.clone(), files.key.clone()),
-        (files.certificate.clone(), empty),
-        (files.certificate, folder.path().join("none.pem")),
+    let (_other, settings, _) = certified();
+    let strange = settings.tls.unwrap().key;
+    let none = folder.path().join("none.pem");
+    for (certificate, key, reason) in [
+        (none.clone(), files.key.clone(), "none.pem: No such file"),
+        (empty.clone(), files.key.clone(), "empty.pem: it holds no certificate"),
+        (files.certificate.clone(), empty, "empty.pem: it holds no private key"),
+        (files.certificate.clone(), none, "none.pem: No such file"),
+        (files.certificate, strange, "key.pem: it is not the key of"),
     ] {
         let mut wrong = config();
         wrong.tls = Some(TlsFiles { certificate, key });
         let error = Server::bind(wrong).await.err().unwrap();
         assert!(matches!(error, ServeError::TlsFile { .. }), "{error}");
-        assert!(error.to_string().contains(".pem"), "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
     }
+}
+
+#[tokio::test]
+async fn tls_where_there_is_none_is_told() {
+    let relay = start(config()).await;
+    let url: Url = format!("wss://localhost:{}/sync", relay.address.port()).parse().unwrap();
+    let error = dial(&url, &DialOptions::default()).await.unwrap_err();
+    assert!(error.to_string().contains("a relay without TLS has an address that begins with ws://"), "{error}");
 }

@@ -15,6 +15,8 @@ use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::options::Options;
+use crate::report::Progress;
+use crate::row::{MANIFEST_KEY_BYTES, Space};
 
 impl<E: Engine> Durable<E> {
     /// Makes the engine durable, notes in the catalogue what must be there, and drops the journal.
@@ -59,7 +61,8 @@ impl<E: Engine> Durable<E> {
         let changed: Vec<_> = documents.chain(meta).collect();
         writer.catalogue.append(&changed, &index)?;
         drop(index);
-        writer.journal.roll()?;
+        let mark = writer.catalogue.mark();
+        writer.journal.roll(mark)?;
         writer.changed_documents.clear();
         writer.changed_meta.clear();
         let garbage = std::mem::take(&mut writer.garbage);
@@ -92,39 +95,49 @@ impl<E: Engine> Durable<E> {
             return Ok(false);
         }
         tracing::info!(disk_bytes, live_bytes, "writing the engine's files anew");
-        self.rewrite()?;
+        self.rewrite(&mut |_| {})?;
         Ok(true)
     }
 
-    /// Writes the engine's files anew. The journal must be empty, and the caller must hold the writer.
-    fn rewrite(&self) -> Result<(), StoreError> {
+    /// Writes the engine's files anew. The journal must be empty, and the caller must hold the writer. Reads go on while
+    /// the rows are copied; they wait only while the files change places.
+    fn rewrite(&self, progress: &mut dyn FnMut(Progress)) -> Result<(), StoreError> {
         let name = E::NAME;
-        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         let new_folder = self.folder.engine_new(name);
         if new_folder.exists() {
             fs::remove_dir_all(&new_folder).map_err(StoreError::io("remove", &new_folder))?;
         }
         let new = E::open(&new_folder)?;
-        copy_rows(engine.as_ref().ok_or(StoreError::Closed)?, &new, &self.sealer)?;
+        let mut done = Progress { documents_total: self.index().documents.len() as u64, ..Progress::default() };
+        let mut seen = |space: Space, key: &[u8], bytes: u64| {
+            // The manifest is the first row of a document.
+            done.documents += u64::from(space == Space::Data && key.len() == MANIFEST_KEY_BYTES);
+            done.bytes += bytes;
+            progress(done);
+        };
+        self.with_engine(|engine| copy_rows(engine, &new, &self.sealer, &mut seen))?;
         new.close()?;
         // From here on a failure leaves the handle without an engine, and the folder such that opening settles it.
+        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         engine.take().ok_or(StoreError::Closed)?.close()?;
         let (current, old) = (self.folder.engine(name), self.folder.engine_old(name));
         disk::rename_durably(&current, &old)?;
         disk::rename_durably(&new_folder, &current)?;
         *engine = Some(E::open(&current)?);
+        drop(engine);
         fs::remove_dir_all(&old).map_err(StoreError::io("remove", &old))?;
         self.counters.rewrites.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// Rewrites the engine's files now, whatever their size. Gives bytes before and after.
-    pub(crate) fn compact(&self) -> Result<(u64, u64), StoreError> {
+    pub(crate) fn compact(&self, progress: &mut dyn FnMut(Progress)) -> Result<(u64, u64), StoreError> {
         let mut writer = self.writer();
         self.checkpoint_with(&mut writer)?;
         let folder = self.folder.engine(E::NAME);
         let before = disk::bytes_below(&folder)?;
-        let rewritten = self.rewrite();
+        self.check_space(self.index().live_bytes.saturating_mul(2))?;
+        let rewritten = self.rewrite(progress);
         self.note(rewritten)?;
         Ok((before, disk::bytes_below(&folder)?))
     }

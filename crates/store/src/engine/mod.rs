@@ -9,9 +9,10 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::StoreError;
+use crate::report::Progress;
 use crate::row::{RowChange, Space};
 
 /// Memory that an engine may use for its cache: small, as sled's measured faults grow with what is unflushed.
@@ -76,18 +77,37 @@ pub(crate) fn within<T: Send + 'static>(
     deadline: Duration,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let (answer, answers) = mpsc::sync_channel(1);
+    within_telling(what, deadline, &mut |_| {}, |_| work())
+}
+
+/// As [`within`], for work that tells how far it is.
+pub(crate) fn within_telling<T: Send + 'static>(
+    what: &'static str,
+    deadline: Duration,
+    progress: &mut dyn FnMut(Progress),
+    work: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    enum News<T> {
+        Progress(Progress),
+        Ended(Result<T, StoreError>),
+    }
+    let (tell, news) = mpsc::channel();
     let spawned = std::thread::Builder::new().name("comity-store-guard".to_owned()).spawn(move || {
-        let result = match catch_unwind(AssertUnwindSafe(work)) {
+        // The one who waited may be gone; then nobody wants the news.
+        let mut told = |progress| drop(tell.send(News::Progress(progress)));
+        let result = match catch_unwind(AssertUnwindSafe(|| work(&mut told))) {
             Ok(result) => result,
             Err(panic) => Err(StoreError::Engine { engine: "the engine", what, message: panic_text(&*panic) }),
         };
-        // The one who waited may be gone; then nobody wants the result.
-        let _ = answer.send(result);
+        let _ = tell.send(News::Ended(result));
     });
     spawned.map_err(StoreError::io("start a thread for", Path::new("the store")))?;
-    match answers.recv_timeout(deadline) {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Deadline { what, after: deadline }),
+    let start = Instant::now();
+    loop {
+        match news.recv_timeout(deadline.saturating_sub(start.elapsed())) {
+            Ok(News::Progress(now)) => progress(now),
+            Ok(News::Ended(result)) => return result,
+            Err(_) => return Err(StoreError::Deadline { what, after: deadline }),
+        }
     }
 }

@@ -131,3 +131,28 @@ impl Engine for SledEngine {
         disk::sync_below(&folder)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_ever_left_unflushed_than_what_is_known_not_to_deadlock() {
+        // 256 KiB deadlocks within seconds, 64 and 128 KiB never did.
+        let folder = tempfile::tempdir().unwrap();
+        let engine = SledEngine::open(folder.path()).unwrap();
+        let row = |number: u32, len: usize| RowChange {
+            space: if number.is_multiple_of(50) { Space::Meta } else { Space::Data },
+            key: number.to_be_bytes().to_vec(),
+            value: Some(vec![1; len]),
+        };
+        for rows in [1, 10, 100, 1_000] {
+            let changes: Vec<RowChange> = (0..rows).map(|number| row(number, 3_900)).collect();
+            engine.write(&changes).unwrap();
+            let unflushed = *engine.unflushed_bytes.lock().unwrap();
+            assert!(unflushed <= UNFLUSHED_BYTES_MAX, "{unflushed} bytes after {rows} rows");
+        }
+        assert_eq!(engine.value(Space::Data, &999_u32.to_be_bytes()).unwrap().map(|value| value.len()), Some(3_900));
+        engine.close().unwrap();
+    }
+}

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use comity_store::{
     CHUNK_BYTES_MAX, HEADS_MAX, META_BYTES_MAX, META_KEY_BYTES_MAX, MemoryStore, Op, OpenError, Options,
-    SYNC_STATE_BYTES_MAX, Store, StoreError,
+    SYNC_STATE_BYTES_MAX, SYNC_STATES_MAX, Store, StoreError,
 };
 
 use crate::common::{Engine, append, document, files, heads, noise, options, peer, replace, tempdir};
@@ -71,6 +71,33 @@ fn sync_states_and_node_rows_are_kept() {
         assert_eq!(store.meta("device").unwrap(), Some(noise(8, 7)));
         assert_eq!(store.meta("other").unwrap(), None);
         assert_eq!(store.meta_keys().unwrap(), ["device"]);
+    });
+}
+
+#[test]
+fn one_sync_state_above_the_limit_takes_the_place_of_the_oldest() {
+    on_every_store(|store| {
+        let state = |number: usize| Op::SyncState {
+            document: document(1),
+            peer: peer(&format!("peer {number:04}")),
+            state: noise(30, number as u64),
+        };
+        let kept = || store.load(&document(1)).unwrap().unwrap().sync_states;
+        store.commit(&[append(1, &[noise(10, 1)], 1)]).unwrap();
+        store.commit(&[state(1), state(2)]).unwrap();
+        store.commit(&[state(0)]).unwrap();
+        store.commit(&(3..SYNC_STATES_MAX).map(state).collect::<Vec<_>>()).unwrap();
+        assert_eq!(kept().len(), SYNC_STATES_MAX);
+        // Written again, it is not the oldest any more; the next is.
+        store.commit(&[state(1)]).unwrap();
+        assert_eq!(kept().len(), SYNC_STATES_MAX);
+        store.commit(&[state(SYNC_STATES_MAX)]).unwrap();
+        assert_eq!(kept().len(), SYNC_STATES_MAX);
+        assert!(!kept().iter().any(|(name, _)| *name == peer("peer 0002")), "the oldest went");
+        store.commit(&[state(SYNC_STATES_MAX + 1), state(SYNC_STATES_MAX + 2)]).unwrap();
+        let gone = ["peer 0000", "peer 0002", "peer 0003"];
+        assert!(kept().len() == SYNC_STATES_MAX && !kept().iter().any(|(name, _)| gone.contains(&name.as_str())));
+        assert!(kept().iter().any(|(name, _)| *name == peer("peer 0001")));
     });
 }
 
@@ -180,6 +207,43 @@ fn a_second_handle_on_a_folder_is_told_who_has_it() {
     }
 }
 
+/// The child that has the store of another process open, until its input ends.
+#[test]
+fn holding_child() {
+    let Some(folder) = std::env::var_os("COMITY_HELD_FOLDER") else { return };
+    let name = std::env::var("COMITY_HELD_ENGINE").unwrap();
+    let engine = *Engine::ALL.iter().find(|engine| engine.name() == name).unwrap();
+    let _store = engine.open(std::path::Path::new(&folder));
+    println!("\nopen");
+    std::io::read_to_string(std::io::stdin()).unwrap();
+}
+
+#[test]
+fn a_second_process_on_a_folder_is_told_which_process_has_it() {
+    use std::io::BufRead;
+    for engine in Engine::ALL {
+        let folder = tempdir().unwrap();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "basics::holding_child", "--nocapture", "--test-threads=1"])
+            .env("COMITY_HELD_FOLDER", folder.path())
+            .env("COMITY_HELD_ENGINE", engine.name())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "open"));
+        let hurried = Options { lock_patience: std::time::Duration::ZERO, ..options() };
+        let Err(error) = engine.try_open(folder.path(), hurried) else { panic!("two processes on one folder") };
+        let text = error.to_string();
+        assert!(matches!(error, OpenError::InUse { .. }), "{text}");
+        assert!(text.contains(&child.id().to_string()) && text.contains(folder.path().to_str().unwrap()), "{text}");
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        engine.open(folder.path());
+    }
+}
+
 #[test]
 fn a_folder_of_something_else_is_refused() {
     for engine in Engine::ALL {
@@ -206,7 +270,7 @@ fn a_creation_that_was_cut_short_is_done_again() {
     for engine in Engine::ALL {
         let folder = tempdir().unwrap();
         engine.open(folder.path()).close().unwrap();
-        for gone in ["FORMAT", "CLEAN"] {
+        for gone in ["FORMAT", "FORMAT.copy", "CLEAN"] {
             std::fs::remove_file(folder.path().join(gone)).unwrap();
         }
         let (_, report) = engine.try_open(folder.path(), options()).unwrap();

@@ -7,13 +7,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use comity_testkit::{Coverage, Failure, Plan, Profile, UnknownProfile, run_twice, shrink};
+use comity_testkit::{Coverage, Failure, Plan, Profile, Report, UnknownProfile, run_twice, shrink};
 
 const USAGE: &str = "\
 Runs seeds of the simulator.
 
 Options:
-  --profile NAME      calm, link-reset, reorder, partition, relay-restart, device-crash; all when left out
+  --profile NAME      a fault profile, or several, with commas between them; all when left out
   --seed N            one seed
   --seeds FIRST..LAST a range of seeds, both ends included (default 1..100)
   --operations N      operations in each (default 60)
@@ -52,9 +52,9 @@ fn main() -> ExitCode {
     };
     let mut failed = false;
     for profile in &options.profiles {
-        let (coverage, failure) = soak(*profile, &options);
-        print_coverage(*profile, &coverage);
-        if let Some(failure) = failure {
+        let outcome = soak(*profile, &options);
+        outcome.print(*profile);
+        if let Some(failure) = outcome.failure {
             failed = true;
             report(&failure, &options);
         }
@@ -62,10 +62,47 @@ fn main() -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+/// What came of the seeds of one profile.
+#[derive(Default)]
+struct Outcome {
+    passed: u64,
+    messages: u64,
+    /// The longest time, in virtual microseconds, that a world needed to come to rest.
+    quiet_after_us_max: u64,
+    coverage: Coverage,
+    /// The failure of the least seed.
+    failure: Option<Failure>,
+}
+
+impl Outcome {
+    fn note(&mut self, result: Result<Report, Failure>) {
+        match result {
+            Ok(report) => {
+                self.passed += 1;
+                self.messages += report.messages;
+                self.quiet_after_us_max = self.quiet_after_us_max.max(report.quiet_after_us);
+                self.coverage.add(&report.coverage);
+            }
+            Err(failure) => {
+                if self.failure.as_ref().is_none_or(|known| failure.seed < known.seed) {
+                    self.failure = Some(failure);
+                }
+            }
+        }
+    }
+
+    fn print(&self, profile: Profile) {
+        let seen: Vec<String> = self.coverage.iter().map(|(seen, count)| format!("{seen:?} {count}")).collect();
+        let (passed, messages, quiet_ms) = (self.passed, self.messages, self.quiet_after_us_max / 1_000);
+        println!("{profile}: {passed} seeds passed, {messages} messages, quiet after at most {quiet_ms} ms");
+        println!("{profile}: {}", seen.join(", "));
+    }
+}
+
 /// Runs the seeds of one profile until the first failure.
-fn soak(profile: Profile, options: &Options) -> (Coverage, Option<Failure>) {
+fn soak(profile: Profile, options: &Options) -> Outcome {
     let next = AtomicU64::new(*options.seeds.start());
-    let outcome = Mutex::new((Coverage::default(), None::<Failure>));
+    let outcome = Mutex::new(Outcome::default());
     thread::scope(|scope| {
         for _ in 0..options.threads {
             scope.spawn(|| {
@@ -75,26 +112,15 @@ fn soak(profile: Profile, options: &Options) -> (Coverage, Option<Failure>) {
                         return;
                     }
                     let result = run_twice(profile, seed, options.operations);
-                    let mut outcome = outcome.lock().expect("no thread panics while it holds the lock");
-                    match result {
-                        Ok(report) => outcome.0.add(&report.coverage),
-                        Err(failure) => {
-                            next.store(u64::MAX / 2, Ordering::Relaxed);
-                            if outcome.1.as_ref().is_none_or(|known| failure.seed < known.seed) {
-                                outcome.1 = Some(failure);
-                            }
-                        }
+                    if result.is_err() {
+                        next.store(u64::MAX / 2, Ordering::Relaxed);
                     }
+                    outcome.lock().expect("no thread panics while it holds the lock").note(result);
                 }
             });
         }
     });
     outcome.into_inner().expect("all threads have ended")
-}
-
-fn print_coverage(profile: Profile, coverage: &Coverage) {
-    let seen: Vec<String> = coverage.iter().map(|(seen, count)| format!("{seen:?} {count}")).collect();
-    println!("{profile}: {}", seen.join(", "));
 }
 
 fn report(failure: &Failure, options: &Options) {
@@ -141,7 +167,7 @@ fn set(options: &mut Options, option: &str, value: &str) -> Result<(), UsageErro
         |text: &str| text.parse::<u64>().map_err(|reason| UsageError::Number { option: option.to_owned(), reason });
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     match option {
-        "--profile" => options.profiles = vec![value.parse()?],
+        "--profile" => options.profiles = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
         "--seed" => {
             let seed = number(value)?;
             options.seeds = seed..=seed;

@@ -93,6 +93,8 @@ proptest! {
     #[test]
     fn a_message_is_read_back_as_it_was_written(message in prop_oneof![handshake(), about_documents()]) {
         let frame = message.encode();
+        let (head, data) = message.encode_apart();
+        prop_assert_eq!(&[&head[..], &data[..]].concat(), &frame, "in two parts it is the same");
         prop_assert_eq!(Message::decode(&frame, &Limits::default()), Ok(message));
     }
 

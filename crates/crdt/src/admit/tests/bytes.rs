@@ -1,4 +1,5 @@
-//! Attacks are written byte by byte. Also used by `tests/admission_memory.rs`, so nothing of the crate is named here.
+//! Attacks are written byte by byte. Also used by `tests/admission_memory.rs` and by the hostile tests of the whole, so
+//! nothing of the crate is named here.
 
 use sha2::{Digest, Sha256};
 
@@ -44,7 +45,7 @@ fn sleb(mut number: i64) -> Vec<u8> {
 }
 
 /// A run of equal values; the value is encoded already.
-fn run(count: u64, value: &[u8]) -> Vec<u8> {
+pub fn run(count: u64, value: &[u8]) -> Vec<u8> {
     let head = if count == 1 { sleb(-1) } else { sleb(count as i64) };
     [&head, value].concat()
 }
@@ -79,7 +80,28 @@ pub fn change_body(start: u64, dependencies: &[[u8; 32]], others: &[Vec<u8>], co
 }
 
 /// A legitimate change of about a hundred bytes: it makes a list and inserts `count` nulls, one after the other.
+#[allow(dead_code, reason = "not every program that includes this file uses it")]
 pub fn run_length_bomb(count: u64) -> Vec<u8> {
+    run_length_bomb_of(count, 1, 0xaa)
+}
+
+/// A legitimate change that puts a null under one and the same key again and again, each beside the others.
+#[allow(dead_code, reason = "not every program that includes this file uses it")]
+pub fn long_keys(count: u64, key_bytes: usize) -> Vec<u8> {
+    let key = [leb(key_bytes as u64), vec![b'k'; key_bytes]].concat();
+    let columns = [
+        (0x15, run(count, &key)),
+        (0x34, leb(count)),
+        (0x42, run(count, &[1])),
+        (0x56, run(count, &[0])),
+        (0x70, run(count, &[0])),
+    ];
+    chunk(1, &change_body(1, &[], &[], &columns))
+}
+
+/// A change as [`run_length_bomb`] makes it, with another action for each of the operations (1 inserts nulls, 0 maps), and
+/// by this actor.
+pub fn run_length_bomb_of(count: u64, action: u8, actor: u8) -> Vec<u8> {
     assert!(count > 3);
     let columns = [
         (0x01, [nulls(1), run(count, &[0])].concat()),
@@ -88,9 +110,12 @@ pub fn run_length_bomb(count: u64) -> Vec<u8> {
         (0x13, [nulls(1), sleb(-2), vec![0, 2], run(count - 2, &[1])].concat()),
         (0x15, [run(1, &[1, b'l']), nulls(count)].concat()),
         (0x34, [leb(1), leb(count)].concat()),
-        (0x42, [run(1, &[2]), run(count, &[1])].concat()),
+        (0x42, [run(1, &[2]), run(count, &[action])].concat()),
         (0x56, run(count + 1, &[0])),
         (0x70, run(count + 1, &[0])),
     ];
-    chunk(1, &change_body(1, &[], &[], &columns))
+    let mut body = change_body(1, &[], &[], &columns);
+    // Behind the number of dependencies and the length of the actor.
+    body[2] = actor;
+    chunk(1, &body)
 }

@@ -1,8 +1,9 @@
 //! Every limit, at its value and one below what is sent.
 
+use automerge::Automerge;
 use comity_model::Limits;
 
-use super::{change_body, chunk, document, leb, message, run_length_bomb};
+use super::{change_body, chunk, document, leb, long_keys, message, run_length_bomb};
 use crate::admit::{Quantity, Refusal, admit, admit_document};
 
 /// Admits at `n`, and refuses at `n - 1` for this quantity, naming value and limit.
@@ -86,11 +87,44 @@ fn operations_are_bounded_by_change_by_message_and_by_size() {
     let saved = message(&[document(5, 30).save()]);
     let operations = admit(&saved, &Limits::default()).unwrap().cost().operations;
     at_and_below(&saved, operations, Quantity::MessageOperations, |limits, n| limits.message_operations_max = n);
-    let dense = message(&[run_length_bomb(999)]);
-    at_and_below(&dense, 1_000, Quantity::Density, |limits, n| {
-        limits.operations_free_max = n - dense.len() as u64;
-        limits.operations_per_byte_max = 1;
-    });
+    // A change inside a document counts as if it came by itself.
+    let loaded = Automerge::load(&run_length_bomb(99)).unwrap();
+    let saved = message(&[loaded.save()]);
+    at_and_below(&saved, 100, Quantity::ChangeOperations, |limits, n| limits.change_operations_max = n);
+}
+
+#[test]
+fn the_price_is_bounded_by_what_is_free_by_size_and_by_all() {
+    let texts = message(&[document(5, 200).save_nocompress()]);
+    for dense in [message(&[run_length_bomb(999)]), message(&[long_keys(20, 1_000)]), texts] {
+        let price = admit(&dense, &Limits::default()).unwrap().cost().price_bytes;
+        assert!(price > dense.len() as u64);
+        let at = |free: u64, per_byte: u64, most: u64| {
+            let mut limits = Limits::default();
+            (limits.price_free_bytes_max, limits.price_per_byte_max, limits.price_bytes_max) = (free, per_byte, most);
+            admit(&dense, &limits)
+        };
+        let paid = dense.len() as u64;
+        for (free, per_byte, most) in [(price, 0, u64::MAX), (price - paid, 1, u64::MAX), (u64::MAX, 1, price)] {
+            at(free, per_byte, most).unwrap();
+        }
+        for (free, per_byte, most) in
+            [(price - 1, 0, u64::MAX), (price - paid - 1, 1, u64::MAX), (u64::MAX, 1, price - 1)]
+        {
+            let refusal = at(free, per_byte, most).unwrap_err();
+            assert!(matches!(refusal, Refusal::OverLimit { quantity: Quantity::Price, .. }), "{refusal}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_stands_once_for_many_operations_is_paid_for_each_of_them() {
+    let once = admit(&message(&[long_keys(1, 1_000)]), &Limits::default()).unwrap().cost();
+    let often = admit(&message(&[long_keys(50, 1_000)]), &Limits::default()).unwrap().cost();
+    assert!(often.inflated_bytes >= once.inflated_bytes + 49_000);
+    // 13 GB, would Automerge be let at it.
+    let refusal = admit(&message(&[long_keys(99_000, 65_000)]), &Limits::default()).unwrap_err();
+    assert!(matches!(refusal, Refusal::OverLimit { .. }), "{refusal}");
 }
 
 #[test]

@@ -6,7 +6,8 @@ mod limits;
 mod mutation;
 mod written;
 
-use bytes::{change_body, chunk, leb, message, run_length_bomb};
+pub(super) use bytes::run_length_bomb;
+use bytes::{change_body, chunk, leb, long_keys, message};
 
 use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::{CommitOptions, Transactable};

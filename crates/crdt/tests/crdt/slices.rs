@@ -1,0 +1,121 @@
+//! Much that comes at once is applied in slices, and what waits is bounded.
+
+use bytes::Bytes;
+use comity_crdt::{Document, EditError, ReceiveError};
+use comity_model::Limits;
+
+use crate::receiving::give;
+use crate::support::{act, device, edit, set};
+
+/// Eight changes of three operations each, every one on the one before, and the genesis.
+fn chain() -> (Document, Vec<Bytes>) {
+    let mut document = Document::new();
+    let round = |number: usize| ["a", "b", "c"].map(|field| set(&format!("M{number}/{field}"), number as i64));
+    let chunks = (0..8).flat_map(|number| edit(&mut document, 1, &round(number)).chunks).collect();
+    (document, chunks)
+}
+
+fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+#[test]
+fn slices_make_the_same_document_in_whatever_form_and_order_it_comes() {
+    let (source, chunks) = chain();
+    // The genesis has four operations, so this is the least.
+    for operations in [4, 6, 7, 1_000] {
+        let limits = limits(|limits| limits.change_operations_max = operations);
+        let mut backwards = chunks.clone();
+        backwards.reverse();
+        for chunks in [chunks.clone(), backwards, vec![source.save().unwrap()]] {
+            let mut document = Document::new();
+            let received = give(&mut document, &chunks, &limits).unwrap();
+            assert_eq!((received.whole, received.new_changes.len()), (true, 9));
+            assert_eq!(document.heads(), source.heads());
+            assert_eq!(Document::load(Some(&received.chunks[0]), [b""; 0]).unwrap().heads(), source.heads());
+
+            let mut other = Document::new();
+            let mut stored = edit(&mut other, 2, &[set("M1/status", "good")]).chunks;
+            let received = give(&mut other, &chunks, &limits).unwrap();
+            assert_eq!((received.whole, received.new_changes.len(), received.chunks.len()), (false, 8, 8));
+            stored.extend(received.chunks);
+            assert_eq!(Document::load(None, &stored).unwrap().heads(), other.heads());
+            assert!(other.covers(source.heads()));
+        }
+    }
+}
+
+#[test]
+fn so_many_operations_wait_and_not_one_more() {
+    let (source, chunks) = chain();
+    for (most, fits) in [(21, true), (20, false)] {
+        let limits = limits(|limits| limits.orphan_operations_max = most);
+        let mut document = Document::new();
+        give(&mut document, &chunks[..1], &limits).unwrap();
+        // Seven changes of three operations, without the one that they build on.
+        let outcome = give(&mut document, &chunks[2..], &limits);
+        if fits {
+            outcome.unwrap();
+            give(&mut document, &chunks[1..2], &limits).unwrap();
+            assert_eq!(document.heads(), source.heads());
+        } else {
+            assert!(matches!(outcome, Err(ReceiveError::TooManyEarlyOperations { actual: 21, max: 20 })));
+            assert!(document.is_broken(), "what waits inside Automerge cannot be taken out of it again");
+        }
+    }
+}
+
+#[test]
+fn a_document_takes_so_many_operations_from_others_and_not_one_more() {
+    let (source, chunks) = chain();
+    let all = source.operation_count() as u64;
+    for form in [chunks, vec![source.save().unwrap()]] {
+        give(&mut Document::new(), &form, &limits(|limits| limits.document_operations_max = all)).unwrap();
+        let mut document = Document::new();
+        let refused = give(&mut document, &form, &limits(|limits| limits.document_operations_max = all - 1));
+        assert!(matches!(refused, Err(ReceiveError::TooLarge(too)) if too.actual == all && too.max == all - 1));
+        assert!(document.is_empty(), "nothing of it stays in memory");
+    }
+}
+
+#[test]
+fn a_document_takes_so_many_changes_and_not_one_more() {
+    let (mut source, chunks) = chain();
+    for form in [chunks, vec![source.save().unwrap()]] {
+        give(&mut Document::new(), &form, &limits(|limits| limits.document_changes_max = 9)).unwrap();
+        let refused = give(&mut Document::new(), &form, &limits(|limits| limits.document_changes_max = 8));
+        let Err(ReceiveError::TooLarge(too)) = refused else { panic!("{refused:?}") };
+        assert_eq!((too.what, too.actual, too.max), ("changes", 9, 8));
+    }
+    let limits = limits(|limits| limits.document_changes_max = 10);
+    source.edit(&device(1), act(1), None, &[set("M9/a", 1)], &limits).unwrap();
+    let refused = source.edit(&device(1), act(1), None, &[set("M9/b", 1)], &limits).unwrap_err();
+    assert!(refused.to_string().contains("document_changes_max"), "{refused}");
+}
+
+#[test]
+fn a_document_takes_so_many_operations_from_here_and_not_one_more() {
+    let (mut source, _) = chain();
+    let limits = limits(|limits| limits.document_operations_max = source.operation_count() as u64 + 2);
+    let writes = [set("M9/a", 1), set("M9/b", 2), set("M9/c", 3)];
+    let refused = source.edit(&device(1), act(1), None, &writes, &limits);
+    assert!(matches!(refused, Err(EditError::TooLarge(_))));
+    source.edit(&device(1), act(1), None, &writes[..2], &limits).unwrap();
+}
+
+#[test]
+fn a_document_weighs_about_the_same_however_it_came_and_more_with_more_in_it() {
+    let (source, chunks) = chain();
+    let mut received = Document::new();
+    give(&mut received, &chunks, &Limits::default()).unwrap();
+    let loaded = Document::load(Some(&source.save().unwrap()), [b""; 0]).unwrap();
+    for other in [&received, &loaded] {
+        let (one, two) = (source.weight_bytes(), other.weight_bytes());
+        assert!(one <= 2 * two && two <= 2 * one, "{one} and {two}");
+    }
+    let before = received.weight_bytes();
+    edit(&mut received, 1, &[set("M1/remark", "x".repeat(10_000))]);
+    assert!(received.weight_bytes() >= before + 10_000, "though it deflates to nearly nothing");
+}

@@ -1,0 +1,97 @@
+//! What a node keeps of what it refuses.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use comity_model::{DocumentId, PeerId};
+use comity_net::{Connection, Frame, pair};
+use comity_node::evidence::{self, Kept, Kind};
+use comity_node::{LinkEnd, Node};
+use comity_wire::Message;
+
+use crate::open;
+
+/// Connects as a stranger that has introduced itself.
+async fn joined(node: &Node, name: &str) -> (Connection, tokio::task::JoinHandle<LinkEnd>) {
+    let (mut client, server) = pair(64);
+    let serving = tokio::spawn({
+        let node = node.clone();
+        async move { node.accept(server).await }
+    });
+    let metadata = Default::default();
+    let join = Message::Join { sender: PeerId::new(name).unwrap(), versions: vec!["1".to_owned()], metadata };
+    client.send(Frame::Message(join.encode())).await.unwrap();
+    assert!(matches!(client.receive().await, Some(Ok(Frame::Message(_)))));
+    (client, serving)
+}
+
+/// Waits for so many records, and gives the last.
+async fn record(folder: &Path, number: u64) -> Kept {
+    let folder = folder.join(evidence::FOLDER);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(kept) = evidence::read_one(&folder, number).unwrap() {
+            return kept;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "record {number} did not come");
+        // A thread of the runtime writes the file, and nothing tells when it has.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A Bloom filter with one entry and no bits, at which Automerge would divide by zero.
+const ZERO_BITS: &[u8] = &[0x42, 0, 0, 1, 0, 3, 1, 0, 7, 0];
+
+#[tokio::test]
+async fn each_sort_of_refusal_is_kept_with_who_what_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    let document = DocumentId::from_bytes([9; 16]);
+    let target = node.peer().clone();
+
+    // A message that is none.
+    let (mut client, serving) = joined(&node, "talker").await;
+    client.send(Frame::Message(Bytes::from_static(b"hello"))).await.unwrap();
+    let kept = record(folder.path(), 1).await;
+    assert_eq!((kept.record.kind, kept.bytes.as_slice()), (Kind::Message, b"hello".as_slice()));
+    assert_eq!(kept.record.peer.as_ref().unwrap().as_str(), "talker");
+    assert!(kept.record.address.is_some() && !kept.record.reason.is_empty(), "{kept:?}");
+    assert!(evidence::explain(&kept)[0].starts_with("not a message: "), "{:?}", evidence::explain(&kept));
+    drop(client);
+    serving.await.unwrap();
+
+    // A sync message that admission refuses.
+    let (mut client, serving) = joined(&node, "mallory").await;
+    let data = Bytes::from_static(ZERO_BITS);
+    let sender = PeerId::new("mallory").unwrap();
+    let sync = Message::Sync { sender: sender.clone(), target: target.clone(), document, data: data.clone() };
+    client.send(Frame::Message(sync.encode())).await.unwrap();
+    let kept = record(folder.path(), 2).await;
+    assert_eq!((kept.record.kind, kept.bytes.as_slice()), (Kind::Admission, ZERO_BITS));
+    assert_eq!((kept.record.document, kept.record.size), (Some(document), 10));
+    assert!(evidence::explain(&kept)[3].contains("1 entries, 0 bits"), "{:?}", evidence::explain(&kept));
+    drop(client);
+    serving.await.unwrap();
+
+    // A message under the name of somebody else.
+    let (mut client, serving) = joined(&node, "thief").await;
+    let forged = Message::Sync { sender, target, document, data }.encode();
+    client.send(Frame::Message(forged.clone())).await.unwrap();
+    let kept = record(folder.path(), 3).await;
+    assert_eq!((kept.record.kind, kept.bytes.as_slice()), (Kind::Protocol, forged.as_ref()));
+    assert_eq!(kept.record.peer.as_ref().unwrap().as_str(), "thief", "the peer of the connection, not the claim");
+    assert!(kept.record.reason.contains("mallory"), "{}", kept.record.reason);
+    assert_eq!(evidence::explain(&kept)[0], "message `sync`");
+    drop(client);
+    serving.await.unwrap();
+
+    // A first message that introduces nobody.
+    let (mut client, server) = pair(64);
+    client.send(Frame::Message(forged.clone())).await.unwrap();
+    assert!(matches!(node.accept(server).await, LinkEnd::Handshake(_)));
+    let kept = record(folder.path(), 4).await;
+    assert_eq!((kept.record.kind, kept.bytes.as_slice()), (Kind::Handshake, forged.as_ref()));
+    assert_eq!(node.evidence_kept().0, 4);
+    node.close().await.unwrap();
+}
