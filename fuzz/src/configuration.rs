@@ -4,13 +4,10 @@ use std::fmt::{Debug, Display};
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::LazyLock;
 
 use comity::config::{Config, parse_url};
 use comity::{limits, units};
 use comity_model::{DocumentId, EntryId, FieldName, HybridTime, KindName, Limits, RegisterKey, SpaceId};
-
-static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(crate::scratch);
 
 /// Reads the bytes as a config file, and as everything else that people type. Asserts that whatever is understood is
 /// shown in a form that is understood in the same way, and that what is refused is refused with a reason.
@@ -33,7 +30,8 @@ pub fn run(data: &[u8]) {
 }
 
 fn config(data: &[u8]) {
-    let path = FOLDER.path().join("config.toml");
+    let folder = crate::scratch();
+    let path = folder.path().join("config.toml");
     fs::write(&path, data).expect("the folder for scratch work can be written to");
     match read(&path) {
         Ok(config) => {

@@ -14,8 +14,6 @@ const KINDS: usize = 5;
 
 /// Where no snapshot files are.
 static NO_SNAPSHOTS: LazyLock<PathBuf> = LazyLock::new(|| std::env::temp_dir().join("comity-fuzz-no-snapshots"));
-/// Where journals are written.
-static JOURNAL: LazyLock<tempfile::TempDir> = LazyLock::new(crate::scratch);
 
 /// Takes the bytes as any one thing on disk, as entries of a journal group, or as rows of a document. Asserts that
 /// nothing panics, that whatever can be read is written again as it was, and that a document is either whole or named
@@ -24,7 +22,7 @@ pub fn run(data: &[u8]) {
     let mut choices = Choices::new(data);
     match choices.below(3) {
         0 => fuzzing::raw(choices.rest()),
-        1 => fuzzing::journal(choices.rest(), JOURNAL.path()).expect("the folder for scratch work can be written to"),
+        1 => fuzzing::journal(choices.rest(), crate::scratch().path()).expect("a scratch folder can be written to"),
         _ => rows(&mut choices),
     }
 }

@@ -15,12 +15,16 @@ use crate::within;
 /// Where strangers come from, unless they say otherwise: not where the honest are, who share one machine with them here.
 pub const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
 
+/// What a socket of ours holds that we have not read. Small, so that the relay soon feels who does not read.
+const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
+
 /// Opens a connection from an address of this machine. All of 127.0.0.0/8 is.
 ///
 /// # Errors
 /// When the relay cannot be reached.
 pub async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     socket.bind(SocketAddr::new(from, 0))?;
     within("a connection opens", socket.connect(to)).await
 }

@@ -128,7 +128,7 @@ limits! {
     link_queue_messages_max link_queue_bytes_max header_deadline header_bytes_max headers_max join_deadline
     ping_interval dead_after
     ephemeral_per_second ephemeral_burst ephemeral_sessions_max
-    documents_loaded_max asked_max loaded_bytes_max waiting_inputs_max waiting_bytes_max loads_max sessions_per_document_max idle_after
+    documents_loaded_max asked_max unavailable_after loaded_bytes_max waiting_inputs_max waiting_bytes_max loads_max sessions_per_document_max idle_after
     compaction_bytes_min evidence_max evidence_bytes_max
     evidence_total_bytes_max evidence_per_minute
 }

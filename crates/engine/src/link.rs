@@ -30,6 +30,8 @@ pub(crate) struct Link {
     pub news: BTreeSet<DocumentId>,
     /// Short answers and ephemerals, in order. Bounded by the link's queue limit.
     pub outbox: VecDeque<Message>,
+    /// Documents that it asked for and that were not here, and when it is told so, the earliest first.
+    absent: VecDeque<(Duration, DocumentId)>,
     /// Messages handed over and not reported as written.
     in_flight_messages: usize,
     in_flight_bytes: usize,
@@ -43,6 +45,7 @@ impl Link {
             open: OpenDocuments::default(),
             news: BTreeSet::new(),
             outbox: VecDeque::new(),
+            absent: VecDeque::new(),
             in_flight_messages: 0,
             in_flight_bytes: 0,
             tokens: TokenBucket::new(limits, now),
@@ -64,6 +67,25 @@ impl Link {
     pub fn written(&mut self, messages: usize, bytes: usize) {
         self.in_flight_messages = self.in_flight_messages.saturating_sub(messages);
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
+    }
+
+    /// Takes note of a document that is not here, to say so at a given time. False when too many wait already.
+    pub fn note_absent(&mut self, document: DocumentId, at: Duration, limits: &Limits) -> bool {
+        let fits = self.absent.len() < limits.link_queue_messages_max;
+        if fits {
+            self.absent.push_back((at, document));
+        }
+        fits
+    }
+
+    /// Whether it is time to say that a document is not here.
+    pub fn has_due_absence(&self, now: Duration) -> bool {
+        self.absent.front().is_some_and(|(at, _)| *at <= now)
+    }
+
+    /// Takes the next document of which it is time to say that it is not here.
+    pub fn due_absence(&mut self, now: Duration) -> Option<DocumentId> {
+        self.has_due_absence(now).then(|| self.absent.pop_front()).flatten().map(|(_, document)| document)
     }
 
     pub fn has_work(&self) -> bool {

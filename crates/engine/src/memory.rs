@@ -11,6 +11,7 @@ impl Engine {
         self.try_rescues(now);
         self.let_go(now);
         self.recall();
+        self.wake_for_absences(now.monotonic);
     }
 
     /// Adds up what the documents in memory take, by estimate.
@@ -88,16 +89,19 @@ impl Engine {
     pub(crate) fn drop_if_empty(&mut self, document: DocumentId) {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         let Content::Ready(content) = &slot.content else { return };
-        let is_coming = slot.peers.values().any(|peer| {
-            let heads = peer.session.as_ref().and_then(|session| session.peer_heads());
-            heads.is_some_and(|heads| !heads.is_empty())
-        });
+        let is_coming = slot.peers.values().any(|peer| peer.knows_more());
         let is_busy = slot.wanted || !slot.is_saved() || !slot.waiting.is_empty() || slot.reload;
         if !content.is_empty() || is_coming || is_busy {
             return;
         }
         self.in_memory.remove(&(slot.used_at, document));
         slot.content = Content::Cold;
+        for link in slot.peers.keys() {
+            // There is nothing to tell of it: a mark that stays would read it again, without end.
+            if let Some(state) = self.links.get_mut(link) {
+                state.news.remove(&document);
+            }
+        }
         Self::forget_empty_sessions(slot);
         if slot.is_forgettable() {
             self.slots.remove(&document);

@@ -1,6 +1,9 @@
 //! Which documents the peers have open, and who has asked for what is not here. Both are bounded.
 
+use std::time::Duration;
+
 use comity_model::{DocumentId, LinkId};
+use comity_wire::Message;
 
 use crate::slot::{Content, Slot};
 use crate::{CloseReason, Engine};
@@ -88,15 +91,29 @@ impl Engine {
     }
 
     /// Remembers who has asked for a document that is not here: it gets the document when it comes. When too many have
-    /// asked, whoever asked for most is forgotten with what it asked for first.
-    pub(crate) fn note_asked(&mut self, link: LinkId, document: DocumentId) {
+    /// asked, whoever asked for most is forgotten with what it asked for first. True when it was not known yet.
+    pub(crate) fn note_asked(&mut self, link: LinkId, document: DocumentId) -> bool {
         let is_absent = self.slots.get(&document).is_some_and(|slot| !slot.wanted);
         if !is_absent || self.asked.get_mut(&(document, link)).is_some() {
-            return;
+            return false;
         }
         if let Some((document, link)) = self.asked.insert(link, (document, link), ()) {
             self.forget(link, document);
         }
+        true
+    }
+
+    /// Tells a peer that the document it asked for is not here.
+    pub(crate) fn say_absent(&mut self, link: LinkId, document: DocumentId) {
+        let Some(state) = self.links.get(&link) else { return };
+        let (sender, target) = (self.config.peer.clone(), state.peer.id.clone());
+        self.say(link, Message::DocUnavailable { sender, target, document });
+    }
+
+    /// Wakes the links that are to be told that something is not here.
+    pub(crate) fn wake_for_absences(&mut self, now: Duration) {
+        let due = self.links.iter().filter(|(_, state)| state.has_due_absence(now));
+        self.busy.extend(due.map(|(link, _)| *link));
     }
 
     /// Takes note that a document is here now.

@@ -43,6 +43,13 @@ impl Engine {
                 self.send(link, message);
                 continue;
             }
+            if let Some(document) = state.due_absence(now.monotonic) {
+                // It may have come meanwhile.
+                if self.asked.get_mut(&(document, link)).is_some() {
+                    self.say_absent(link, document);
+                }
+                continue;
+            }
             let Some(document) = next_after(&state.news, served) else { return };
             served = Some(document);
             state.news.remove(&document);
@@ -86,8 +93,8 @@ impl Engine {
         let wanted = slot.wanted;
         let Content::Ready(content) = &mut slot.content else { return Pulled::Nothing };
         let peer = slot.peers.get_mut(&link).expect("its session was opened above");
+        let knows_more = peer.knows_more();
         let session = peer.session.as_mut().expect("opened above, since the document is in memory");
-        let knows_more = session.peer_heads().is_some_and(|heads| !heads.is_empty());
         if content.is_empty() && !wanted && !knows_more {
             // The peer asked for what nobody has; it was told so.
             return Pulled::Nothing;

@@ -150,9 +150,7 @@ impl Engine {
         }
         let Received { new_changes, chunks, whole } = received;
         // One that has something brings it; it must not be forgotten meanwhile.
-        if is_empty && heads.is_empty() {
-            self.note_asked(link, document);
-        }
+        let asks_anew = is_empty && heads.is_empty() && self.note_asked(link, document);
         if !chunks.is_empty() {
             self.note_present(document);
             self.append_received(document, chunks, whole);
@@ -168,9 +166,12 @@ impl Engine {
             peer.hold_until = slot.appended;
         }
         if is_request && is_empty {
-            let target = self.links[&link].peer.id.clone();
-            let sender = self.config.peer.clone();
-            self.say(link, Message::DocUnavailable { sender, target, document });
+            let limits = &self.config.limits;
+            let at = now.monotonic + limits.unavailable_after;
+            let state = self.links.get_mut(&link).expect("its message is being read");
+            if !asks_anew || !state.note_absent(document, at, limits) {
+                self.say_absent(link, document);
+            }
             return self.drop_if_empty(document);
         }
         if let Some(state) = self.links.get_mut(&link) {

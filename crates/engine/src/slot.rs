@@ -59,6 +59,14 @@ pub(crate) struct PeerDocument {
     pub lacks: bool,
 }
 
+impl PeerDocument {
+    /// Whether the peer has something of a document that is empty here. It holds when the session was let go of, too.
+    pub fn knows_more(&self) -> bool {
+        let heads = self.session.as_ref().and_then(|session| session.peer_heads());
+        self.is_ahead || heads.is_some_and(|heads| !heads.is_empty())
+    }
+}
+
 pub(crate) struct Slot {
     pub content: Content,
     pub peers: BTreeMap<LinkId, PeerDocument>,

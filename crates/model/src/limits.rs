@@ -106,6 +106,9 @@ pub struct Limits {
     /// Most (document, link) pairs remembered because a peer asked for a document that is not here, per shard. Beyond it,
     /// the peer that asked for most is forgotten with what it asked for first.
     pub asked_max: usize,
+    /// How long a peer that asks for a document which is not here waits to hear so: whoever has it may be bringing it
+    /// just now, and some clients give a document up at the first *no*.
+    pub unavailable_after: Duration,
     /// Most bytes that the documents in memory may take, by estimate, per shard; beyond it, the longest unused are evicted
     /// early. The one used last may always stay.
     pub loaded_bytes_max: usize,
@@ -148,7 +151,7 @@ impl Default for Limits {
             bloom_entries_max: 2_000_000,
             chunks_max: 200_000,
             inflated_bytes_max: 256 * MIB,
-            change_operations_max: 100_000,
+            change_operations_max: 150_000,
             message_operations_max: 1_000_000,
             price_free_bytes_max: 96 * MIB as u64,
             price_per_byte_max: 32,
@@ -178,6 +181,7 @@ impl Default for Limits {
             ephemeral_sessions_max: 10_000,
             documents_loaded_max: 1_000,
             asked_max: 20_000,
+            unavailable_after: Duration::from_secs(1),
             loaded_bytes_max: 64 * MIB,
             waiting_inputs_max: 10_000,
             waiting_bytes_max: 64 * MIB,

@@ -17,7 +17,7 @@ use crate::evidence::{Kind, Refused};
 use crate::node::Inner;
 
 /// Data from this length on are not copied for each link: many peers that do not read may have asked for the same.
-const LONG_BYTES: usize = usize::MAX;
+const LONG_BYTES: usize = 16 * 1024;
 
 /// Longest time for a last word to a peer that may not listen.
 const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);

@@ -41,7 +41,7 @@ pub(crate) fn find(
         let own = held.get(&network).copied().unwrap_or(0);
         let (most, count) = held.into_iter().max_by_key(|(_, count)| *count)?;
         // Afterwards the newcomer's network has no more than that one; else they would take turns for ever.
-        if count < own + 2_000 {
+        if count < own + 2 {
             return None;
         }
         // The youngest: who came first has most to lose.

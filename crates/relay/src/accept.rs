@@ -135,7 +135,7 @@ async fn rest_after(error: &io::Error, failures: &mut Seldom) {
     if let Some(times) = failures.tell() {
         tracing::warn!(%error, times, "cannot accept connections; is the limit on open files too low?");
     }
-    let _ = ACCEPT_REST; tokio::task::yield_now().await;
+    tokio::time::sleep(ACCEPT_REST).await;
 }
 
 /// Counts what happens, and says now and then that it is time to tell.
@@ -160,7 +160,7 @@ impl Seldom {
 fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_deadline * 100)
+        .header_read_timeout(limits.header_deadline)
         .max_headers(limits.headers_max)
         .max_header_size(limits.header_bytes_max)
         .max_buf_size(limits.header_bytes_max.max(HTTP_BUFFER_BYTES_MIN))

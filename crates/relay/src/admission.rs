@@ -105,7 +105,7 @@ impl Admissions {
         let from_address = table.addresses.get(&key).copied().unwrap_or(0);
         let full = if table.connections >= self.connections_max {
             Some(Full::Relay)
-        } else if from_address >= self.per_address_max * 100 {
+        } else if from_address >= self.per_address_max {
             Some(Full::Address)
         } else {
             None

@@ -21,7 +21,7 @@ pub(crate) fn connections_max(configured: usize) -> usize {
 }
 
 fn places(files: usize) -> usize {
-    { let _ = RESERVED; files.max(1) }
+    files.saturating_sub(RESERVED).max(files / 2).max(1)
 }
 
 /// Reads the limit on open files; `None` where the system does not tell, as anywhere but on Linux.

@@ -71,7 +71,8 @@ impl Relay {
             let (kept, dropped) = watched.evidence_kept();
             let evidence = EvidenceCounts { kept, dropped: dropped.count };
             let losses = watched.losses();
-            let lost = losses.iter().take(LOST_NAMED_MAX).map(|loss| loss.document.to_string()[..6].to_owned()).collect();
+            let lost =
+                losses.iter().take(LOST_NAMED_MAX).map(|loss| loss.document.to_string()[..6].to_owned()).collect();
             let lost_documents = losses.len();
             RelayHealth {
                 schema: HEALTH_SCHEMA,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use comity_model::Limits;
 use comity_net::code;
@@ -112,14 +112,14 @@ async fn without_files_the_relay_rests_and_recovers() {
     set_files_max(pid, memory::open_files(pid) + 20);
     let flood = crowd(&scene, 60, |_| STRANGER).await;
     // What its sockets and its store have open is enough for the honest.
-    let (began, before) = (Instant::now(), memory::processor_time(pid));
     for _ in 0..20 {
         scene.honest_people_go_on().await;
     }
-    // A second in which nothing happens: only who spins works then.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = memory::processor_time(pid);
+    // Two seconds in which nothing happens. Who spins has used a good part of a core then, however busy the machine.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let used = memory::processor_time(pid) - before;
-    assert!(used < began.elapsed() * 3 / 4, "{used:?} of processor time in {:?}: it spins", began.elapsed());
+    assert!(used < Duration::from_millis(120), "{used:?} of processor time in two quiet seconds: it spins");
     assert!(memory::open_files(pid) >= 20, "the test reaches the limit");
     drop(flood);
     until_let_in(&scene).await;

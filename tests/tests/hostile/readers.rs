@@ -7,6 +7,7 @@ use comity_model::DocumentId;
 use comity_tests::attacks;
 use comity_tests::device;
 use comity_tests::raw::{Raw, STRANGER};
+use comity_wire::Message;
 
 use crate::scene::Scene;
 
@@ -38,9 +39,13 @@ async fn readers_that_never_read_do_not_slow_the_others_down() {
     owner.say_sync(large, attacks::large_document(LARGE)).await;
     assert!(owner.is_answered(large).await);
     let before = p99(&mut scene, "before").await;
-    scene.an_attack_begins();
 
     let wish = Bytes::from(attacks::wish());
+    // Whoever wishes for it and reads gets all of it.
+    let mut witness = Raw::joined(&scene.relay.url(), "witness").await;
+    witness.say_sync(large, wish.clone()).await;
+    while !matches!(witness.hear().await.unwrap(), Message::Sync { data, .. } if data.len() > LARGE) {}
+    scene.an_attack_begins();
     let mut readers = Vec::new();
     for number in 0..40 {
         let mut reader = Raw::joined_from(STRANGER, &scene.relay.url(), &format!("reader {number}")).await;

@@ -197,6 +197,7 @@ fn a_relay_tells_monitors_what_it_lost_and_devices_bring_it_back() {
     let deadline = Instant::now() + PATIENCE;
     while health(&url)["lost_documents"] != 0 {
         assert!(Instant::now() < deadline, "the relay still lacks it: {}", health(&url));
+        // Another process fetches it: there is no event to await here.
         std::thread::sleep(Duration::from_millis(20));
     }
     let desktop = Device::new();

@@ -28,13 +28,56 @@ fn a_document_that_nobody_has_is_unavailable_until_somebody_brings_it() {
     link(&mut desktop, &mut relay, 2);
     desktop.handle(Input::Want { document: document(1) });
     exchange(&mut relay, &mut [(2, &mut desktop)]);
-    assert!(desktop.events.iter().any(|event| matches!(event, Event::Unavailable { .. })));
+    let is_told = |desktop: &Node| desktop.events.iter().any(|event| matches!(event, Event::Unavailable { .. }));
+    relay.wait(Limits::default().unavailable_after - Duration::from_millis(1));
+    exchange(&mut relay, &mut [(2, &mut desktop)]);
+    assert!(!is_told(&desktop), "somebody may be bringing it just now");
+    relay.wait(Duration::from_millis(1));
+    exchange(&mut relay, &mut [(2, &mut desktop)]);
+    assert!(is_told(&desktop));
     assert_eq!(relay.engine.load().in_memory, 0, "an empty document takes no place in memory");
 
     tablet.edit(1, &[set("M050/status", "dead")]);
     link(&mut tablet, &mut relay, 1);
     exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
     assert_eq!(desktop.heads(1), tablet.heads(1));
+}
+
+#[test]
+fn who_asks_a_moment_before_somebody_brings_the_document_never_hears_that_nobody_has_it() {
+    let (mut relay, mut tablet, mut desktop) = (Node::new("relay"), Node::new("tablet"), Node::new("desktop"));
+    link(&mut desktop, &mut relay, 2);
+    desktop.handle(Input::Want { document: document(1) });
+    exchange(&mut relay, &mut [(2, &mut desktop)]);
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    link(&mut tablet, &mut relay, 1);
+    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    relay.wait(Limits::default().unavailable_after);
+    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    assert_eq!(desktop.heads(1), tablet.heads(1));
+    assert!(!desktop.events.iter().any(|event| matches!(event, Event::Unavailable { .. })));
+}
+
+#[test]
+fn answers_that_wait_are_bounded_and_those_beyond_are_given_at_once() {
+    let mut limits = Limits::default();
+    limits.link_queue_messages_max = 4;
+    for (asked, at_once) in [(4, 0), (5, 1)] {
+        let (mut relay, mut desktop) = (Node::with_limits("relay", limits.clone()), Node::new("desktop"));
+        link(&mut desktop, &mut relay, 2);
+        for number in 1..=asked {
+            desktop.handle(Input::Want { document: document(number) });
+        }
+        let told = |desktop: &Node| {
+            let is_it = |event: &&Event| matches!(event, Event::Unavailable { .. });
+            desktop.events.iter().filter(is_it).count()
+        };
+        exchange(&mut relay, &mut [(2, &mut desktop)]);
+        assert_eq!(told(&desktop), at_once);
+        relay.wait(limits.unavailable_after);
+        exchange(&mut relay, &mut [(2, &mut desktop)]);
+        assert_eq!(told(&desktop), usize::from(asked));
+    }
 }
 
 #[test]

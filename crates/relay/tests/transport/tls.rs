@@ -36,7 +36,7 @@ async fn a_trusted_certificate_opens_an_encrypted_link_and_a_strange_one_does_no
     let error = dial(&by_address, &trusting).await.unwrap_err();
     assert!(matches!(error, DialError::Tls { .. }), "{error}");
     assert!(error.to_string().contains("its certificate is for another name"), "{error}");
-    let error = relay.dial().await.err().expect("there is no plain text on a TLS port");
+    let error = relay.dial().await.expect_err("there is no plain text on a TLS port");
     assert!(error.to_string().contains("begins with wss://"), "{error}");
     echo(&mut connection, "goes on").await;
 }
