@@ -175,6 +175,13 @@ pub fn check(limits: &Limits) -> Result<(), String> {
             "envelope_bytes_max must not be above message_bytes_max: an envelope is a part of a message".to_owned()
         );
     }
+    if limits.orphan_operations_max < limits.change_operations_max {
+        return Err(
+            "orphan_operations_max must not be below change_operations_max, or a change that comes early never \
+                    arrives"
+                .to_owned(),
+        );
+    }
     Ok(())
 }
 

@@ -131,7 +131,10 @@ impl Document {
             Received::default()
         } else {
             let received = self.apply(&message, limits)?;
-            self.content_bytes = self.content_bytes.saturating_add(cost.inflated_bytes);
+            // What is here already weighs nothing, however often it comes.
+            if !received.chunks.is_empty() {
+                self.content_bytes = self.content_bytes.saturating_add(cost.inflated_bytes);
+            }
             received
         };
         if !acknowledgement {

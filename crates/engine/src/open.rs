@@ -97,8 +97,11 @@ impl Engine {
         if !is_absent || self.asked.get_mut(&(document, link)).is_some() {
             return false;
         }
-        if let Some((document, link)) = self.asked.insert(link, (document, link), ()) {
-            self.forget(link, document);
+        match self.asked.insert(link, (document, link), ()) {
+            // It hears that nobody has the document, and is not remembered: its place is nobody else's.
+            Some(given_up) if given_up == (document, link) => return false,
+            Some((document, link)) => self.forget(link, document),
+            None => {}
         }
         true
     }

@@ -98,9 +98,11 @@ impl Engine {
     /// Applies an admitted message to a document in memory.
     pub(crate) fn apply(&mut self, now: Instant, document: DocumentId, message: SyncMessage) {
         let SyncMessage { link, is_request, admitted, bytes } = message;
-        let Some(state) = self.links.get(&link) else { return };
+        let Some(state) = self.links.get_mut(&link) else { return };
         let storage = state.peer.storage.clone();
         let announce = state.peer.announce;
+        // It may have been forgotten while its message waited.
+        state.open.touch(document);
         let Some(slot) = self.slots.get_mut(&document) else { return };
         Self::ensure_session(slot, link, storage.as_ref());
         let Content::Ready(content) = &mut slot.content else { return };
@@ -161,7 +163,7 @@ impl Engine {
         if told {
             self.notify(Event::InStep { document, link });
         }
-        let slot = self.slots.get_mut(&document).expect("it was there a moment ago");
+        let Some(slot) = self.slots.get_mut(&document) else { return };
         if !confirms && let Some(peer) = slot.peers.get_mut(&link) {
             peer.hold_until = slot.appended;
         }
@@ -172,6 +174,7 @@ impl Engine {
             if !asks_anew || !state.note_absent(document, at, limits) {
                 self.say_absent(link, document);
             }
+            self.busy.insert(link);
             return self.drop_if_empty(document);
         }
         if let Some(state) = self.links.get_mut(&link) {

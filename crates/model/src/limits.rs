@@ -159,7 +159,7 @@ impl Default for Limits {
             chunk_actors_max: 50_000,
             dependencies_max: 10_000,
             orphan_bytes_max: 16 * MIB,
-            orphan_operations_max: 100_000,
+            orphan_operations_max: 150_000,
             document_operations_max: 1_000_000,
             document_changes_max: 80_000,
             edit_writes_max: 100_000,

@@ -195,7 +195,8 @@ impl Table {
             return holders().max_by_key(|(_, guest)| rank(guest)).map(|(id, _)| *id);
         }
         let dawdles = |guest: &Guest| !guest.is_whole && guest.waits_since.is_none() && guest.is_slow(now);
-        let rank = |guest: &Guest| (self.share(guest.owner).blocks, std::cmp::Reverse(guest.pace(now)));
+        // Who holds most: cutting those who hold little gives little back.
+        let rank = |guest: &Guest| (self.share(guest.owner).blocks, guest.blocks, std::cmp::Reverse(guest.pace(now)));
         holders().filter(|(_, guest)| dawdles(guest)).max_by_key(|(_, guest)| rank(guest)).map(|(id, _)| *id)
     }
 

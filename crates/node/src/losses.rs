@@ -66,7 +66,7 @@ impl Losses {
         if report.is_damaged() {
             let since = now();
             let found = || report.damaged.iter().filter(|damaged| is_loss(damaged));
-            let new: Vec<Loss> = found().map(|damaged| loss(damaged, since)).collect();
+            let new: Vec<Loss> = found().map(|damaged| lost_again(&open, loss(damaged, since))).collect();
             for loss in new.iter().take(LOGGED_MAX) {
                 tracing::warn!(document = %loss.document, what = loss.what, "a document lost something; peers are asked for it");
             }
@@ -94,8 +94,13 @@ impl Losses {
     pub fn found(&self, document: DocumentId, what: &str, writer: &Writer) {
         let what = what.chars().take(WHAT_CHARS_MAX).collect();
         let loss = Loss { document, heads: None, what, since: now(), needs_restart: true };
+        let loss = {
+            let mut open = lock(&self.open);
+            let loss = lost_again(&open, loss);
+            open.insert(document, loss.clone());
+            loss
+        };
         submit(writer, row(&loss));
-        lock(&self.open).insert(document, loss);
     }
 
     /// Hears how a document stands.
@@ -169,6 +174,15 @@ impl Node {
     }
 }
 
+/// Puts a loss together with one of the same document that is still open: what was missing first is missing still, and
+/// the heads of what was left of it would say less.
+fn lost_again(open: &BTreeMap<DocumentId, Loss>, new: Loss) -> Loss {
+    match open.get(&new.document) {
+        Some(known) => Loss { what: new.what, needs_restart: new.needs_restart, ..known.clone() },
+        None => new,
+    }
+}
+
 /// Looks at documents whenever they may be back. Ends with the node.
 pub(crate) async fn follow(inner: Weak<Inner>, bell: Arc<Notify>) {
     loop {
@@ -177,8 +191,11 @@ pub(crate) async fn follow(inner: Weak<Inner>, bell: Arc<Notify>) {
         let node = Node { inner };
         let to_look_at = std::mem::take(&mut *lock(&node.inner.losses.to_look_at));
         for loss in node.losses().into_iter().filter(|loss| to_look_at.contains(&loss.document)) {
-            if node.check_loss(loss).await.is_err() {
-                return;
+            match node.check_loss(loss).await {
+                Ok(()) => {}
+                Err(NodeError::Stopped) => return,
+                // It is looked at again when a peer is heard next.
+                Err(error) => tracing::warn!(%error, "what is back could not be noted"),
             }
         }
     }

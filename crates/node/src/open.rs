@@ -37,7 +37,10 @@ impl Inner {
         let (store, report) = open_store(&folder)?;
         check_role(&folder, role, &*store, report.created)?;
         let key = identity::device_key(&folder.join("device.key"))?;
-        let identity = identity::open(key, &folder, &*store, report.is_damaged())?;
+        // What was found damaged may have been told to a program that died before it wrote that down, so a store that was
+        // not closed in order is enough.
+        let is_doubtful = report.is_damaged() || !report.clean;
+        let identity = identity::open(key, &folder, &*store, is_doubtful)?;
         let writer = Writer::start(Arc::clone(&store), WriterOptions::default()).map_err(OpenError::Store)?;
         let writer = Arc::new(writer);
         let evidence_folder = folder.join(evidence::FOLDER);

@@ -79,7 +79,8 @@ macro_rules! engine_store {
             }
 
             fn stats(&self) -> Result<StoreStats, StoreError> {
-                self.0.call("count", Store::stats)
+                // It waits for the writer, which may be busy with a long call.
+                self.0.long_call("count", Store::stats)
             }
         }
     };

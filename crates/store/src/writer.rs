@@ -31,7 +31,7 @@ pub struct WriterOptions {
     pub group_bytes_max: usize,
     /// How long a group may take before the store is given up. Stores with an engine have their own, shorter deadline,
     /// which knows when the engine's files are written anew in between; this one is for all others, and the last
-    /// resort. 15 min by default.
+    /// resort, longer than any of theirs. 24 h by default.
     pub deadline: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Default for WriterOptions {
             queue_bytes_max: 64 << 20,
             group_submissions_max: 1_024,
             group_bytes_max: 8 << 20,
-            deadline: Duration::from_secs(900),
+            deadline: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that must pass before a change lands, from nothing but cargo and Node.js.
+//! `cargo xtask test`: everything that must pass before a change lands, from nothing but cargo, a C++ compiler and Node.js.
 
 use crate::{
     autobahn, fuzz, npm, only_known,

@@ -56,7 +56,6 @@ const SCHEMAS: &[Schema] = schemas! {
     "salvage" by "comity store salvage";
     "compact" by "comity store compact";
     "stats" by "comity store stats";
-    "compact" by "comity store compact";
     "evidence" by "comity evidence list";
     "evidence-record" by "comity evidence show";
     "demo" by "comity demo";
@@ -171,6 +170,7 @@ mod tests {
         let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
         let listed = SCHEMAS.iter().map(|schema| format!("{}.json", schema.name));
         let listed: BTreeSet<String> = listed.chain(["common.json".to_owned()]).collect();
+        assert_eq!(listed.len(), SCHEMAS.len() + 1, "none is listed twice");
         assert_eq!(files.collect::<BTreeSet<_>>(), listed);
         parse(COMMON);
         for schema in SCHEMAS {

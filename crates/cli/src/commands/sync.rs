@@ -1,11 +1,12 @@
 //! `sync`: in step with relays, once or for as long as it runs.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use comity_model::SpaceId;
+use comity_model::{DocumentId, SpaceId};
 use comity_node::{DialOptions, Node, NodeError, SyncState, Uplink, UplinkState, Url};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
@@ -94,19 +95,21 @@ impl Sync {
             })?;
         }
         session.run_until(Need::Sync, |node| async move {
+            // From the first moment on: Ctrl-C must find somebody who closes the node.
+            let interrupted = interrupt();
             // Before there is a link: what a relay has that was just linked to is not known at once.
             let before = pending(&node.sync_state().await?);
             let uplinks = connect(&node, session, &urls, self.trust.as_deref());
             let done = if self.once {
                 tokio::select! {
                     done = self.once(session, &node, &uplinks, before) => done,
-                    () = interrupt() => Err(CommandError::new(Kind::Interrupted, "interrupted")
+                    () = interrupted => Err(CommandError::new(Kind::Interrupted, "interrupted")
                         .hint("what arrived is kept; the next sync goes on from here")),
                 }
             } else {
                 let done = tokio::select! {
                     done = stay(session, &node, &uplinks) => done,
-                    () = interrupt() => Ok(()),
+                    () = interrupted => Ok(()),
                 };
                 if is_live(session) {
                     session.output.line("")?;
@@ -235,12 +238,14 @@ async fn stay(session: &Session, node: &Node, uplinks: &[Uplink]) -> CommandResu
     let is_live = is_live(session);
     let mut lost = losses::open(node).await;
     loop {
-        if node.losses().len() < lost.len() {
+        let open_now: BTreeSet<DocumentId> = node.losses().iter().map(|loss| loss.document).collect();
+        if open_now != lost.iter().map(|named| named.loss.document).collect() {
             let (open, back) = sort_out(lost, losses::open(node).await);
             lost = open;
+            // Also what was found damaged only now.
+            shown = None;
             if is_live {
                 session.output.print("\r\x1b[K")?;
-                shown = None;
             }
             back.iter().for_each(|named| session.output.done(is_back(named)));
         }

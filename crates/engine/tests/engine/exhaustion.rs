@@ -31,6 +31,24 @@ fn heard(node: &Node, from: &str) -> Vec<Bytes> {
 }
 
 #[test]
+fn who_finds_no_place_among_those_who_asked_is_told_at_once_and_nothing_else_happens() {
+    let mut relay = Node::with_limits("relay", limits(|limits| limits.asked_max = 1));
+    let (mut first, mut second) = (Node::new("first"), Node::new("second"));
+    link(&mut first, &mut relay, 1);
+    link(&mut second, &mut relay, 2);
+    first.handle(Input::Want { document: document(1) });
+    exchange(&mut relay, &mut [(1, &mut first)]);
+    second.handle(Input::Want { document: document(2) });
+    exchange(&mut relay, &mut [(2, &mut second)]);
+    let is_told = |node: &Node| node.events.iter().any(|event| matches!(event, Event::Unavailable { .. }));
+    assert_eq!((relay.engine.load().asked, is_told(&second)), (1, true));
+    relay.wait(Duration::from_secs(2));
+    exchange(&mut relay, &mut [(1, &mut first), (2, &mut second)]);
+    assert!(is_told(&first));
+    assert!(relay.closed.is_empty());
+}
+
+#[test]
 fn nobody_can_silence_a_sender_with_forged_counts() {
     let (mut relay, _tablet) = two_in_step();
     let mut stranger = Node::new("stranger");

@@ -65,8 +65,10 @@ pub fn child_work_if_asked() {
             Box::new(move |result| {
                 result.unwrap();
                 let mut out = std::io::stdout().lock();
-                writeln!(out, "ack {number}").unwrap();
-                out.flush().unwrap();
+                if writeln!(out, "ack {number}").and_then(|()| out.flush()).is_err() {
+                    // Whoever would kill this process is gone.
+                    std::process::exit(1);
+                }
             }),
         );
     }

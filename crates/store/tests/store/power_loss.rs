@@ -1,4 +1,5 @@
-//! A power loss at any moment loses nothing that was acknowledged, and is never taken for damage (S1.3, S1.8).
+//! A power loss at any moment loses nothing that was acknowledged, (S1.3, S1.8). The engine may come out of it broken; then it
+//! is built anew from the journal, and said so, with nothing lost.
 
 use crate::common::{Engine, Random};
 use crate::power::disk::{Image, Lies};

@@ -80,20 +80,20 @@ fn a_run_length_bomb_is_refused() {
     let wanted = Refusal::OverLimit {
         quantity: Quantity::ChangeOperations,
         value: 5_000_001,
-        limit: 100_000,
+        limit: 150_000,
         place: match &refused {
             Refusal::OverLimit { place, .. } => *place,
             other => panic!("{other}"),
         },
     };
     assert_eq!(refused, wanted);
-    assert!(refused.to_string().contains("5000001 operations in one change, at most 100000"), "{refused}");
+    assert!(refused.to_string().contains("5000001 operations in one change, at most 150000"), "{refused}");
 
     // Ten of them are more than such a short message may cost, though each is within that limit.
-    let most = run_length_bomb(99_999);
+    let most = run_length_bomb(149_999);
     let refused = refusal(&message(&vec![most.clone(); 10]));
     assert!(matches!(refused, Refusal::OverLimit { quantity: Quantity::Price, .. }), "{refused}");
-    assert_eq!(admit(&message(&[most]), &Limits::default()).unwrap().cost().operations, 100_000);
+    assert_eq!(admit(&message(&[most]), &Limits::default()).unwrap().cost().operations, 150_000);
 }
 
 #[test]
