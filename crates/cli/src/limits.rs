@@ -30,16 +30,19 @@ impl Amount {
     }
 }
 
+/// Times that may be none at all: then something happens at once. Any other would make everything fail.
+const MAY_BE_ZERO: &[&str] = &["unavailable_after"];
+
 /// A type of limit.
 trait Setting: Sized {
-    fn read(text: &str) -> Result<Self, String>;
+    fn read(name: &str, text: &str) -> Result<Self, String>;
     fn show(&self, name: &str) -> toml::Value;
 }
 
 macro_rules! whole_number {
     ($($type:ty),*) => {$(
         impl Setting for $type {
-            fn read(text: &str) -> Result<Self, String> {
+            fn read(_: &str, text: &str) -> Result<Self, String> {
                 let number = units::amount(text)?;
                 if number == 0 {
                     return Err("0 would refuse everything; the least is 1".to_owned());
@@ -62,9 +65,9 @@ macro_rules! whole_number {
 whole_number!(usize, u32, u64);
 
 impl Setting for Duration {
-    fn read(text: &str) -> Result<Self, String> {
+    fn read(name: &str, text: &str) -> Result<Self, String> {
         let duration = units::duration(text)?;
-        if duration < Self::from_millis(1) {
+        if duration < Self::from_millis(1) && !(duration.is_zero() && MAY_BE_ZERO.contains(&name)) {
             return Err("the least is 1ms".to_owned());
         }
         Ok(duration)
@@ -91,7 +94,7 @@ macro_rules! limits {
             /// Puts what the file says into force. An error comes with its place in the file, in bytes.
             pub fn apply(&self, limits: &mut Limits) -> Result<(), (usize, String)> {
                 $(if let Some(amount) = &self.$name {
-                    limits.$name = Setting::read(&amount.get_ref().text())
+                    limits.$name = Setting::read(stringify!($name), &amount.get_ref().text())
                         .map_err(|reason| (amount.span().start, format!("{}: {reason}", stringify!($name))))?;
                 })*
                 Ok(())
@@ -102,7 +105,7 @@ macro_rules! limits {
         pub fn set(limits: &mut Limits, name: &str, text: &str) -> Result<(), String> {
             match name {
                 $(stringify!($name) => {
-                    limits.$name = Setting::read(text).map_err(|reason| format!("{name}: {reason}"))?;
+                    limits.$name = Setting::read(name, text).map_err(|reason| format!("{name}: {reason}"))?;
                 })*
                 _ => return Err(unknown(name)),
             }
@@ -215,6 +218,8 @@ mod tests {
         let mut limits = Limits::default();
         set_from_flag(&mut limits, "message_bytes_max=1MiB").unwrap();
         set_from_flag(&mut limits, "ping_interval=500ms").unwrap();
+        set_from_flag(&mut limits, "unavailable_after=0s").unwrap();
+        assert!(limits.unavailable_after.is_zero());
         assert_eq!((limits.message_bytes_max, limits.ping_interval), (1 << 20, Duration::from_millis(500)));
         for (flag, reason) in [
             ("message_bytes_max", "must be NAME=VALUE"),
