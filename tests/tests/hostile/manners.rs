@@ -17,9 +17,6 @@ use crate::scene::Scene;
 /// A sync message that asks for everything and says nothing: no heads, no needs, no filters, no changes.
 const ASK: &[u8] = &[0x42, 0, 0, 0, 0];
 
-/// The configuration of a relay that says at once what is not there. A thousand questions would take long otherwise.
-const AT_ONCE: &str = "[limits]\nunavailable_after = \"0s\"\n";
-
 /// The empty CBOR map, as an application's message.
 const PING: &[u8] = &[0xa0];
 
@@ -181,7 +178,7 @@ async fn another_change_under_a_number_that_is_taken_is_refused() {
 // Issue: 100,000 document ids.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_documents_are_the_most_of_one_link() {
-    let mut scene = Scene::new(AT_ONCE).await;
+    let mut scene = Scene::new("").await;
     let mut collector = Raw::joined(&scene.relay.url(), "collector").await;
     let limit = Limits::default().documents_per_link_max;
     let id = |number: usize| {
@@ -224,7 +221,7 @@ async fn a_hundred_thousand_documents_are_the_most_of_one_link() {
 // Issue: probing of ids.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guessing_ids_finds_nothing_and_leaves_nothing_behind() {
-    let mut scene = Scene::new(AT_ONCE).await;
+    let mut scene = Scene::new("").await;
     let mut prober = Raw::joined(&scene.relay.url(), "prober").await;
     let known = *scene.audit.as_bytes();
     // Every id that differs in one or two bits from one that exists.

@@ -51,6 +51,12 @@ impl Scene {
         let data = folder.path().join("relay");
         std::fs::create_dir(&data).unwrap();
         let config_file = folder.path().join("relay.toml");
+        // A question about a document that nobody has shows that a link is alive; it must not wait for its answer.
+        let at_once = "[limits]\nunavailable_after = \"0s\"\n";
+        let config = match config.split_once("[limits]\n") {
+            Some((before, limits)) => format!("{before}{at_once}{limits}"),
+            None => format!("{config}\n{at_once}"),
+        };
         std::fs::write(&config_file, config).unwrap();
         let arguments = ["--config", config_file.to_str().unwrap()];
         let relay = match files_max {
