@@ -56,7 +56,7 @@ async fn readers_that_never_read_do_not_slow_the_others_down() {
     }
     let during = p99(&mut scene, "during").await;
     // Blocked on even one of them, the relay would stand still until that one is given up, after 45 s.
-    assert!(during < before * 4 + Duration::from_secs(1), "p99 {during:?}, and {before:?} without");
+    assert!(during < before * 4 + Duration::from_millis(100), "p99 {during:?}, and {before:?} without");
     scene.memory_stayed();
     let answer = format!("left behind; p99 of others {} ms, before {} ms", during.as_millis(), before.as_millis());
     scene.ends_well("40 readers that never read, 8 MiB asked for", &answer).await;
