@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use comity_model::Limits;
+use comity_store::CACHE_BYTES_MIN;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -125,14 +126,14 @@ limits! {
     message_bytes_max received_bytes_max envelope_bytes_max ephemeral_bytes_max cbor_depth_max storage_ids_max
     hashes_max have_max bloom_entries_max chunks_max inflated_bytes_max change_operations_max message_operations_max
     price_free_bytes_max price_per_byte_max price_bytes_max chunk_actors_max dependencies_max orphan_bytes_max
-    orphan_operations_max document_operations_max document_changes_max
+    document_operations_max document_changes_max
     edit_writes_max value_bytes_max
     connections_max connections_per_address_max connections_per_identity_max documents_per_link_max
     link_queue_messages_max link_queue_bytes_max header_deadline header_bytes_max headers_max join_deadline
     ping_interval dead_after
     ephemeral_per_second ephemeral_burst ephemeral_sessions_max
     documents_loaded_max asked_max unavailable_after loaded_bytes_max waiting_inputs_max waiting_bytes_max loads_max sessions_per_document_max idle_after
-    compaction_bytes_min evidence_max evidence_bytes_max
+    compaction_bytes_min cache_bytes_max evidence_max evidence_bytes_max
     evidence_total_bytes_max evidence_per_minute
 }
 
@@ -170,19 +171,16 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// Checks that the limits make sense together.
 pub fn check(limits: &Limits) -> Result<(), String> {
+    if limits.cache_bytes_max < CACHE_BYTES_MIN {
+        let least = units::show_bytes(CACHE_BYTES_MIN);
+        return Err(format!("cache_bytes_max must not be below {least}, or the store's engine cannot work"));
+    }
     if limits.dead_after <= limits.ping_interval {
         return Err("dead_after must be longer than ping_interval, or every idle link dies".to_owned());
     }
     if limits.envelope_bytes_max > limits.message_bytes_max {
         return Err(
             "envelope_bytes_max must not be above message_bytes_max: an envelope is a part of a message".to_owned()
-        );
-    }
-    if limits.orphan_operations_max < limits.change_operations_max {
-        return Err(
-            "orphan_operations_max must not be below change_operations_max, or a change that comes early never \
-                    arrives"
-                .to_owned(),
         );
     }
     Ok(())
@@ -232,5 +230,15 @@ mod tests {
             let error = set_from_flag(&mut limits, flag).unwrap_err();
             assert!(error.contains(reason), "{flag}: {error}");
         }
+    }
+
+    #[test]
+    fn a_cache_that_the_engine_cannot_work_with_is_refused() {
+        let mut limits = Limits::default();
+        set_from_flag(&mut limits, "cache_bytes_max=1MiB").unwrap();
+        assert_eq!(check(&limits), Ok(()));
+        set_from_flag(&mut limits, "cache_bytes_max=1048575").unwrap();
+        let error = check(&limits).unwrap_err();
+        assert!(error.contains("cache_bytes_max must not be below 1 MiB"), "{error}");
     }
 }

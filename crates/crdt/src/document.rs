@@ -7,8 +7,9 @@ use automerge::{Automerge, ReadDoc, SaveOptions};
 use bytes::Bytes;
 use comity_model::{Act, ActorId, ChangeHash, Heads};
 
-use crate::intake::Early;
+use crate::size::Size;
 use crate::sync::PayloadCache;
+use crate::waiting::Waiting;
 use crate::{convert, genesis};
 
 // What a document takes in memory, measured with `examples/memory_cost.rs` and rounded up.
@@ -33,10 +34,13 @@ const CONTENT_COPIES: usize = 2;
 pub struct Document {
     pub(crate) inner: Automerge,
     pub(crate) heads: Heads,
-    /// Changes that wait inside Automerge for what they depend on, as they came.
-    pub(crate) orphans: BTreeMap<ChangeHash, Early>,
-    /// Bytes of the chunks that it was made of, inflated.
-    pub(crate) content_bytes: usize,
+    /// Changes that wait for what they depend on. Automerge knows nothing of them.
+    pub(crate) waiting: Waiting,
+    /// Changes of our own store that wait because others were lost there, and who wrote them.
+    pub(crate) stranded: BTreeMap<ChangeHash, ActorId>,
+    /// What those took when it was loaded, in bytes.
+    pub(crate) stranded_bytes: usize,
+    pub(crate) size: Size,
     pub(crate) payloads: PayloadCache,
     broken: bool,
 }
@@ -62,8 +66,10 @@ impl Document {
         Self {
             inner,
             heads,
-            orphans: BTreeMap::new(),
-            content_bytes: 0,
+            waiting: Waiting::default(),
+            stranded: BTreeMap::new(),
+            stranded_bytes: 0,
+            size: Size::default(),
             payloads: PayloadCache::default(),
             broken: false,
         }
@@ -82,6 +88,12 @@ impl Document {
     /// Tells whether the document in memory had to be thrown away and must be loaded again.
     pub fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// Tells whether the document is all that its store holds. One that was [loaded incomplete](Self::load_incomplete)
+    /// must not replace what is stored until it is whole: what waits for lost changes is in the store alone.
+    pub fn is_whole(&self) -> bool {
+        self.stranded.is_empty()
     }
 
     /// Tells whether the document has the shape of Comity's documents: whether the genesis change is in it.
@@ -119,14 +131,14 @@ impl Document {
         usize::try_from(self.inner.stats().num_ops).unwrap_or(usize::MAX)
     }
 
-    /// Counts the bytes of changes that wait for what they depend on.
+    /// Counts the bytes of memory that changes take which wait for what they depend on.
     pub fn orphan_bytes(&self) -> usize {
-        self.orphans.values().map(|early| early.bytes.len()).sum()
+        self.waiting.size_bytes()
     }
 
     /// Estimates the memory that the document takes while nothing happens, in bytes.
     pub fn weight_bytes(&self) -> usize {
-        let content = self.content_bytes.saturating_mul(CONTENT_COPIES);
+        let content = self.size.cost.inflated_bytes.saturating_mul(CONTENT_COPIES);
         let operations = self.operation_count().saturating_mul(OPERATION_BYTES);
         let changes = self.change_count().saturating_mul(CHANGE_BYTES);
         [operations, changes, self.orphan_bytes()].iter().fold(content, |sum, part| sum.saturating_add(*part))
@@ -155,10 +167,10 @@ impl Document {
     /// Writes the whole document in Automerge's document format, without changes that still wait for others. What is
     /// written is read back and compared, for the store forgets the single changes once it has it.
     ///
-    /// `None` when the document is broken, or Automerge writes what it cannot read; the changes one by one are then
+    /// `None` when the document is broken or not [whole](Self::is_whole), or Automerge writes what it cannot read; the changes one by one are then
     /// all there is.
     pub fn save(&self) -> Option<Bytes> {
-        if self.broken {
+        if self.broken || !self.is_whole() {
             return None;
         }
         let options = SaveOptions { deflate: true, retain_orphans: false };

@@ -7,11 +7,10 @@ use automerge::{Automerge, AutomergeError, PatchLog, ReadDoc, ScalarValue};
 use bytes::Bytes;
 use comity_model::{Act, ActorId, ChangeHash, EntryId, FieldName, Heads, LIFE, Limits, RegisterKey, Value, Write};
 
-use crate::admit::weigh;
+use crate::admit::{Cost, weigh};
 use crate::document::Panicked;
 use crate::genesis::{self, Container};
-use crate::intake::TooLarge;
-use crate::{Document, chunk, convert};
+use crate::{Document, TooLarge, chunk, convert};
 
 /// What an edit added to the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +85,12 @@ pub enum EditError {
         /// The id.
         id: String,
     },
+    /// Changes that this actor wrote wait for others which the store lost: the next one would contradict them.
+    #[error("changes of {actor} are not part of the document until others that were lost come from a peer")]
+    Stranded {
+        /// The actor.
+        actor: ActorId,
+    },
     /// The document would hold too much.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -111,6 +116,11 @@ impl From<AutomergeError> for EditError {
         Self::Automerge { detail: error.to_string() }
     }
 }
+
+/// Most bytes of a change without its operations: header, actor, message, and a dependency or two.
+const CHANGE_BYTES: usize = 512;
+/// Most bytes of a put without its key and value.
+const PUT_BYTES: usize = 32;
 
 /// One put, ready for Automerge.
 struct Put {
@@ -144,13 +154,18 @@ impl Document {
         if !self.is_empty() && !self.is_comity() {
             return Err(EditError::Foreign);
         }
+        // A second actor of the same session has the same bytes in front.
+        if self.stranded.values().any(|wrote| wrote.as_bytes().starts_with(actor.as_bytes())) {
+            return Err(EditError::Stranded { actor: actor.clone() });
+        }
         self.check_remarks(&puts)?;
         let base = self.base(base)?;
         let mut chunks = Vec::new();
         if puts.is_empty() {
             return Ok(Edited { hash: None, chunks });
         }
-        self.check_size(puts.len() as u64, 1, limits)?;
+        self.check_counts(puts.len() as u64, 1, limits)?;
+        self.check_whole(&cost(&puts), limits)?;
         if self.is_empty() {
             chunks.push(self.apply_genesis()?);
         }
@@ -166,9 +181,9 @@ impl Document {
             hash
         });
         self.advanced();
-        self.content_bytes += chunks.iter().map(|chunk| weigh(chunk).inflated_bytes).sum::<usize>();
-        // Automerge drops waiting changes that the new one contradicts.
-        self.forget_lost_orphans();
+        for chunk in &chunks {
+            self.size.add(&weigh(chunk));
+        }
         Ok(Edited { hash, chunks })
     }
 
@@ -205,6 +220,27 @@ impl Document {
 }
 
 /// Checks the writes and turns them into puts.
+/// Estimates from above what a change with these puts costs whoever receives it.
+fn cost(puts: &[Put]) -> Cost {
+    let operations = puts.len() as u64;
+    let bytes = |put: &Put| put.key.len() + value_bytes(&put.value) + PUT_BYTES;
+    Cost {
+        operations,
+        changes: 1,
+        references: operations + 1,
+        inflated_bytes: CHANGE_BYTES + puts.iter().map(bytes).sum::<usize>(),
+        ..Cost::default()
+    }
+}
+
+fn value_bytes(value: &ScalarValue) -> usize {
+    match value {
+        ScalarValue::Bytes(bytes) => bytes.len(),
+        ScalarValue::Str(text) => text.len(),
+        _ => size_of::<u64>(),
+    }
+}
+
 fn prepare(writes: &[Write], limits: &Limits) -> Result<Vec<Put>, EditError> {
     if writes.len() > limits.edit_writes_max {
         return Err(EditError::TooManyWrites { actual: writes.len(), max: limits.edit_writes_max });

@@ -55,7 +55,9 @@ mod outline;
 mod read;
 mod receive;
 mod session;
+mod size;
 mod sync;
+mod waiting;
 
 pub use admit::{
     Admitted, AdmittedDocument, ColumnFault, Cost, Place, Quantity, Refusal, RowFault, admit, admit_document,
@@ -65,9 +67,9 @@ pub use decode::{DecodedChange, DecodedOp, ObjectId, ObjectKind, OpAction, OpId,
 pub use document::Document;
 pub use edit::{EditError, Edited};
 pub use history::{HistoryFilter, HistoryItem};
-pub use intake::TooLarge;
 pub use load::LoadError;
 pub use outline::outline;
 pub use read::{Entry, Register, Remark, Version};
 pub use receive::{ReceiveError, Received};
 pub use session::{InvalidSession, SyncSession};
+pub use size::TooLarge;

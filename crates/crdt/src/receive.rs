@@ -11,10 +11,11 @@ use automerge::{Automerge, AutomergeError, ReadDoc};
 use bytes::Bytes;
 use comity_model::{ActorId, ChangeHash, Heads, Limits};
 
+use crate::admit::Cost;
 use crate::chunk::ChunkError;
 use crate::document::Panicked;
-use crate::intake::{Early, TooLarge, refuse_forged_genesis};
-use crate::{Admitted, Document, SyncSession, convert};
+use crate::intake::{Arrived, refuse_forged_genesis};
+use crate::{Admitted, Document, SyncSession, TooLarge, convert};
 
 /// What a message added to the document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,9 +26,13 @@ pub struct Received {
     pub chunks: Vec<Bytes>,
     /// Whether `chunks` is one snapshot of the whole document. So it is when the document was empty before.
     pub whole: bool,
+    /// Whether changes that had waited turned out to contradict others and were forgotten. Who sent them has to send them
+    /// again to be told, so [`restart`](SyncSession::restart) the sessions with all peers.
+    pub forgot: bool,
 }
 
-/// Says why a message cannot be received. Close the peer.
+/// Says why a message cannot be received. What breaks a [bound](Self::is_bound) may come from an honest peer; all else,
+/// save two changes under one number, does not.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
@@ -55,20 +60,12 @@ pub enum ReceiveError {
         missing: Heads,
     },
     /// Too much waits for changes that have not come.
-    #[error("changes of {actual} bytes wait for others that were not sent, {max} are allowed; all were dropped")]
+    #[error("changes that take {actual} bytes wait for others that were not sent, {max} are allowed")]
     TooManyOrphans {
         /// Bytes that would wait.
         actual: usize,
         /// The bound.
         max: usize,
-    },
-    /// Too many operations wait for changes that have not come.
-    #[error("{actual} operations wait for changes that were not sent, {max} are allowed; all were dropped")]
-    TooManyEarlyOperations {
-        /// Operations that would wait.
-        actual: u64,
-        /// The bound.
-        max: u64,
     },
     /// The document would hold too much.
     #[error(transparent)]
@@ -91,6 +88,14 @@ pub enum ReceiveError {
     /// The document had been thrown away before.
     #[error("the document in memory was damaged and thrown away: load it again from the store")]
     Broken,
+}
+
+impl ReceiveError {
+    /// Whether the message breaks no rule but a bound, as the message of an honest peer may: two devices that are offline
+    /// can fill a document to the brim, each without knowing of the other.
+    pub fn is_bound(&self) -> bool {
+        matches!(self, Self::TooManyOrphans { .. } | Self::TooLarge(_))
+    }
 }
 
 impl From<Panicked> for ReceiveError {
@@ -127,16 +132,7 @@ impl Document {
         note_flags(session, &message);
         let acknowledgement = message.changes.is_empty();
         let before = self.heads.clone();
-        let received = if acknowledgement {
-            Received::default()
-        } else {
-            let received = self.apply(&message, limits)?;
-            // What is here already weighs nothing, however often it comes.
-            if !received.chunks.is_empty() {
-                self.content_bytes = self.content_bytes.saturating_add(cost.inflated_bytes);
-            }
-            received
-        };
+        let received = if acknowledgement { Received::default() } else { self.apply(&message, &cost, limits)? };
         if !acknowledgement {
             session.state.shared_heads = advanced_heads(&before, &self.heads, &session.state.shared_heads);
         }
@@ -187,46 +183,63 @@ impl Document {
 
     /// Applies the changes of a message. On error either nothing has happened or the document is thrown away: what was
     /// applied is not stored, so it must not stay.
-    fn apply(&mut self, message: &Message, limits: &Limits) -> Result<Received, ReceiveError> {
+    fn apply(&mut self, message: &Message, cost: &Cost, limits: &Limits) -> Result<Received, ReceiveError> {
         let before = self.heads.clone();
-        let outcome = self.take_in(message.changes.iter(), limits).and_then(|arrived| {
-            self.advanced();
-            let settled = self.settle(arrived.changes, &arrived.document_heads)?;
-            self.verify_rewritable(settled.keys())?;
-            self.received(&before, settled, &arrived.documents)
-        });
+        let mut arrived = Arrived::default();
+        let outcome = self.apply_parts(message, cost, &mut arrived, &before, limits);
         self.advanced();
-        // What waited inside Automerge it may have dropped over the error.
-        let is_as_before = self.heads == before && self.orphans.is_empty() && !self.has_queue();
-        if outcome.is_err() && !is_as_before && !self.is_broken() {
-            self.discard();
+        if outcome.is_err() && !self.is_broken() {
+            if self.heads == before {
+                self.put_back(&arrived);
+            } else {
+                self.discard();
+            }
         }
         outcome
     }
 
-    /// Tells whether changes wait inside Automerge.
-    fn has_queue(&self) -> bool {
-        !self.quietly("queue", |inner| inner.get_missing_deps(&[])).is_empty()
+    fn apply_parts<'a>(
+        &mut self,
+        message: &'a Message,
+        cost: &Cost,
+        arrived: &mut Arrived<'a>,
+        before: &Heads,
+        limits: &Limits,
+    ) -> Result<Received, ReceiveError> {
+        self.take_in(message.changes.iter(), arrived, limits)?;
+        self.advanced();
+        let settled = self.settle(arrived)?;
+        self.verify_rewritable(settled.keys())?;
+        // What is here already weighs nothing, however often it comes.
+        if self.heads != *before {
+            if before.is_empty() {
+                self.size.whole_bytes = message.changes.iter().map(<[u8]>::len).sum();
+            }
+            self.size.add(cost);
+            self.check_whole(&Cost::default(), limits)?;
+        }
+        let received = self.received(before, settled, &arrived.documents)?;
+        Ok(Received { forgot: arrived.forgot, ..received })
     }
 
     /// Verifies that everything that came is applied or waits, because Automerge calls a partial load a success.
     /// Gives the bytes of what is applied now and was not before.
-    fn settle(
-        &mut self,
-        arrived: BTreeMap<ChangeHash, Early>,
-        document_heads: &[ChangeHash],
-    ) -> Result<BTreeMap<ChangeHash, Bytes>, ReceiveError> {
-        let mut applied = BTreeMap::new();
-        for (hash, early) in std::mem::take(&mut self.orphans).into_iter().chain(arrived) {
-            if self.contains(&hash) {
-                applied.insert(hash, early.bytes);
-            } else {
-                self.orphans.insert(hash, early);
+    fn settle(&mut self, arrived: &mut Arrived<'_>) -> Result<BTreeMap<ChangeHash, Bytes>, ReceiveError> {
+        let must_be_here = arrived.document_heads.iter().chain(arrived.changes.keys());
+        let missing: Vec<ChangeHash> = must_be_here.filter(|hash| !self.contains(hash)).copied().collect();
+        if !missing.is_empty() {
+            return Err(ReceiveError::Partial { missing: Heads::new(missing) });
+        }
+        let mut applied = std::mem::take(&mut arrived.changes);
+        for hash in &arrived.released {
+            if self.contains(hash)
+                && let Some(bytes) = self.waiting.remove(hash)
+            {
+                self.stranded.remove(hash);
+                applied.insert(*hash, bytes);
             }
         }
-        let mut missing: Vec<ChangeHash> = document_heads.iter().filter(|hash| !self.contains(hash)).copied().collect();
-        missing.extend(self.forget_lost_orphans());
-        if missing.is_empty() { Ok(applied) } else { Err(ReceiveError::Partial { missing: Heads::new(missing) }) }
+        Ok(applied)
     }
 
     /// Verifies that Automerge still holds new changes as they came. A few forged changes are applied without an error,
@@ -240,16 +253,6 @@ impl Document {
             }
         }
         Ok(())
-    }
-
-    /// Strikes out orphans that Automerge no longer keeps, and lists them.
-    pub(crate) fn forget_lost_orphans(&mut self) -> Vec<ChangeHash> {
-        if self.orphans.is_empty() {
-            return Vec::new();
-        }
-        let waiting: Vec<_> = self.orphans.keys().copied().map(convert::their_hash).collect();
-        let lost: Vec<_> = self.inner.get_missing_deps(&waiting).into_iter().map(convert::hash).collect();
-        lost.into_iter().filter(|hash| self.orphans.remove(hash).is_some()).collect()
     }
 
     /// Lists what is new since `before` and finds the chunks to store for it.
@@ -268,13 +271,13 @@ impl Document {
                 new_changes.push(hash);
             }
         }
-        if before.is_empty() && new_changes.len() > 1 {
+        if before.is_empty() && new_changes.len() > 1 && self.is_whole() {
             let snapshot = match documents {
                 // The document as it came has just been read.
                 [document] if arrived.is_empty() => Bytes::copy_from_slice(document),
                 _ => self.save().ok_or(ReceiveError::Unsavable)?,
             };
-            return Ok(Received { new_changes, chunks: vec![snapshot], whole: true });
+            return Ok(Received { new_changes, chunks: vec![snapshot], whole: true, forgot: false });
         }
         if new_changes.iter().any(|hash| !arrived.contains_key(hash)) {
             // They came inside a document chunk.
@@ -288,7 +291,7 @@ impl Document {
             }
         }
         let chunks: Option<Vec<_>> = new_changes.iter().map(|hash| arrived.remove(hash)).collect();
-        Ok(Received { new_changes, chunks: chunks.ok_or(ReceiveError::Unsavable)?, whole: false })
+        Ok(Received { new_changes, chunks: chunks.ok_or(ReceiveError::Unsavable)?, whole: false, forgot: false })
     }
 }
 

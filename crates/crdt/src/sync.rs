@@ -6,11 +6,11 @@
 //! changes and handed to all others whose state is equal. And a peer that has what we have is answered without asking
 //! Automerge, whose cost follows the history.
 
-use automerge::sync::{State, SyncDoc};
+use automerge::sync::{Message, State, SyncDoc};
 use bytes::Bytes;
 
 use crate::document::Panicked;
-use crate::{Document, SyncSession};
+use crate::{Document, SyncSession, convert};
 
 /// Messages made for peers at the document's present heads.
 #[derive(Debug, Default)]
@@ -92,9 +92,33 @@ impl Document {
                 return None;
             }
         };
-        let bytes = message.map(|message| Bytes::from(message.encode()));
+        let bytes = message.map(|message| Bytes::from(self.with_need(message, &session.state).encode()));
         self.payloads.keep(Payload { before, after: session.state.clone(), bytes: bytes.clone() });
         bytes
+    }
+
+    /// As [`generate`](Self::generate), for a peer some of whose changes are not taken: nothing but changes and new heads.
+    /// Both sides lack something for good, so they would go on asking each other for it.
+    pub fn generate_news(&mut self, session: &mut SyncSession) -> Option<Bytes> {
+        let sent = session.state.sent_hashes.len();
+        let is_known = session.state.last_sent_heads == convert::their_heads(&self.heads);
+        let bytes = self.generate(session)?;
+        (!is_known || session.state.sent_hashes.len() > sent).then_some(bytes)
+    }
+
+    /// Asks for what lies below changes that wait: Automerge knows nothing of those, and would ask for them again.
+    fn with_need(&self, mut message: Message, state: &State) -> Message {
+        let Some(their_heads) = state.their_heads.as_deref().filter(|_| !self.waiting.is_empty()) else {
+            return message;
+        };
+        let heads: Vec<_> = their_heads.iter().copied().map(convert::hash).collect();
+        let need = self.waiting.missing(&heads, |hash| self.contains(hash));
+        if !need.iter().all(|hash| heads.contains(hash)) {
+            // As Automerge does: whoever says what it has is sent all else, and not what it needs alone.
+            message.have.clear();
+        }
+        message.need = need.into_iter().map(convert::their_hash).collect();
+        message
     }
 
     /// Answers for the commonest states, as Automerge would, in time that depends on neither history nor document.

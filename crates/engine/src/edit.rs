@@ -61,6 +61,7 @@ impl Engine {
         if edited.chunks.is_empty() {
             return self.saved_with_the_rest(document, edit.token);
         }
+        self.weigh(&document);
         self.note_present(document);
         self.append(document, edited.chunks, Some(edit.token));
         self.want(now, document);

@@ -303,14 +303,22 @@ pub enum Event {
         /// What is wrong.
         failure: Failure,
     },
-    /// A peer has a change that contradicts one that is here: one actor wrote two different changes under one number. Its
-    /// changes are not taken for this document. The bytes are kept as evidence.
-    Contradicted {
+    /// The store lost changes on which others depend that it still has. Those are not part of the document until the lost
+    /// ones come from a peer. It can be read and changed meanwhile.
+    Incomplete {
         /// Which document.
         document: DocumentId,
-        /// Who has it.
+        /// The changes that are missing.
+        missing: Heads,
+    },
+    /// Something that a peer sent is not taken: it goes over a bound, or contradicts what is here (one actor wrote two
+    /// different changes under one number). The bytes are kept as evidence; the link stays.
+    NotTaken {
+        /// For which document.
+        document: DocumentId,
+        /// Who sent it.
         link: LinkId,
-        /// Which change, in words.
+        /// Why, in words.
         reason: String,
     },
     /// A failed document is on disk again, all of it, and can be changed.
@@ -340,7 +348,8 @@ impl Event {
             | Self::Unavailable { document, .. }
             | Self::Ephemeral { document, .. }
             | Self::Recovered { document }
-            | Self::Contradicted { document, .. }
+            | Self::Incomplete { document, .. }
+            | Self::NotTaken { document, .. }
             | Self::Failed { document, .. } => Some(*document),
             Self::PeerError { .. } => None,
         }

@@ -10,6 +10,7 @@ use comity_model::{ActorId, ChangeHash, DocumentId, Heads, HybridClock, Instant,
 
 use crate::ephemeral::Ephemerals;
 use crate::fair::FairTable;
+use crate::in_memory::InMemory;
 use crate::link::Link;
 use crate::slot::{Content, Slot, Waiting, open_session};
 use crate::{Answer, Effect, Event, Input, Origin, Peer, PeerStanding, Standing, Ticket, Token};
@@ -60,8 +61,8 @@ pub struct Engine {
     pub(crate) loads: usize,
     /// Documents that wait for a place among the loads.
     pub(crate) load_queue: VecDeque<DocumentId>,
-    /// Documents in memory, the longest unused first.
-    pub(crate) in_memory: BTreeSet<(Duration, DocumentId)>,
+    /// Documents in memory that can be changed.
+    pub(crate) in_memory: InMemory,
     pub(crate) tickets: BTreeMap<Ticket, Stored>,
     pub(crate) next_ticket: u64,
     pub(crate) ephemerals: Ephemerals,
@@ -128,7 +129,7 @@ impl Engine {
             starved: BTreeSet::new(),
             loads: 0,
             load_queue: VecDeque::new(),
-            in_memory: BTreeSet::new(),
+            in_memory: InMemory::default(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
             rescues: BTreeSet::new(),
@@ -214,7 +215,7 @@ impl Engine {
             waiting: self.slots.values().map(|slot| slot.waiting.len()).sum(),
             ephemeral_sessions: self.ephemerals.len(),
             asked: self.asked.len(),
-            weight_bytes: self.weight_bytes(),
+            weight_bytes: self.in_memory.weight_bytes(),
         }
     }
 
@@ -319,10 +320,8 @@ impl Engine {
     /// Marks a document as used now, making its slot if there is none.
     pub(crate) fn touch(&mut self, now: Instant, document: DocumentId) {
         let slot = self.slots.entry(document).or_insert_with(|| Slot::new(now.monotonic));
-        if matches!(slot.content, Content::Ready(_)) && self.in_memory.remove(&(slot.used_at, document)) {
-            self.in_memory.insert((now.monotonic, document));
-        }
         slot.used_at = now.monotonic;
+        self.in_memory.touch(&document, now.monotonic);
     }
 
     /// Marks a document as having news for every peer that has it open, save one.

@@ -22,6 +22,7 @@ mod engine;
 mod ephemeral;
 mod fair;
 mod handshake;
+mod in_memory;
 mod input;
 mod link;
 mod memory;

@@ -32,6 +32,10 @@ pub(crate) struct Link {
     pub outbox: VecDeque<Message>,
     /// Documents that it asked for and that were not here, and when it is told so, the earliest first.
     absent: VecDeque<(Duration, DocumentId)>,
+    /// Documents of which it was told that something it sent is not taken.
+    pub refused: BTreeSet<DocumentId>,
+    /// How often a document had to be read again because of what it sent.
+    pub broke: usize,
     /// Messages handed over and not reported as written.
     in_flight_messages: usize,
     in_flight_bytes: usize,
@@ -46,6 +50,8 @@ impl Link {
             news: BTreeSet::new(),
             outbox: VecDeque::new(),
             absent: VecDeque::new(),
+            refused: BTreeSet::new(),
+            broke: 0,
             in_flight_messages: 0,
             in_flight_bytes: 0,
             tokens: TokenBucket::new(limits, now),

@@ -14,46 +14,42 @@ impl Engine {
         self.wake_for_absences(now.monotonic);
     }
 
-    /// Adds up what the documents in memory take, by estimate.
-    pub(crate) fn weight_bytes(&self) -> usize {
-        let weights = self.in_memory.iter().map(|(_, document)| self.weight_of(document));
-        weights.fold(0, usize::saturating_add)
-    }
-
-    fn weight_of(&self, document: &DocumentId) -> usize {
-        self.slots.get(document).and_then(Slot::document).map_or(0, Document::weight_bytes)
+    /// Takes note of what a document takes now.
+    pub(crate) fn weigh(&mut self, document: &DocumentId) {
+        if let Some(content) = self.slots.get(document).and_then(Slot::document) {
+            self.in_memory.weigh(document, content.weight_bytes());
+        }
     }
 
     /// Lets go of documents that nobody has used for a while, or of the longest unused ones when there are too many or they
     /// take too much memory: a document of a hundred bytes on disk may take a hundred megabytes here.
     pub(crate) fn let_go(&mut self, now: Instant) {
         let deadline = now.monotonic.checked_sub(self.config.limits.idle_after);
-        let limits = &self.config.limits;
-        let (documents_max, bytes_max) = (limits.documents_loaded_max, limits.loaded_bytes_max);
-        let mut weight = self.weight_bytes();
-        let mut passed_over = Vec::new();
-        while let Some((used_at, document)) = self.in_memory.first().copied() {
+        let mut passed_over = None;
+        while let Some(oldest) = self.in_memory.oldest_after(passed_over) {
+            let (used_at, document) = oldest;
             let is_idle = deadline.is_some_and(|deadline| used_at <= deadline);
-            let count = self.in_memory.len() + passed_over.len();
-            // One that is larger than all should be would be read again for each message.
-            let too_heavy = weight > bytes_max && self.in_memory.len() > 1;
-            if !is_idle && count <= documents_max && !too_heavy {
+            if !is_idle && !self.is_memory_full() {
                 break;
             }
-            let own = self.weight_of(&document);
-            self.in_memory.pop_first();
-            if self.evict(document) {
-                weight = weight.saturating_sub(own);
-            } else {
-                passed_over.push((used_at, document));
+            if !self.evict(document) {
+                passed_over = Some(oldest);
             }
         }
-        self.in_memory.extend(passed_over);
+    }
+
+    /// Beside a document that is nearly as heavy as all should be, there is still place for others: else each of them
+    /// would be read again for each message.
+    fn is_memory_full(&self) -> bool {
+        let limits = &self.config.limits;
+        let beside_heaviest = self.in_memory.heaviest_bytes().saturating_add(limits.loaded_bytes_max / 4);
+        self.in_memory.len() > limits.documents_loaded_max
+            || self.in_memory.weight_bytes() > limits.loaded_bytes_max.max(beside_heaviest)
     }
 
     /// Lets go of a document's content. What its peers are known to have stays with the slot while they are connected.
     fn evict(&mut self, document: DocumentId) -> bool {
-        let Some(slot) = self.slots.get_mut(&document) else { return true };
+        let Some(slot) = self.slots.get_mut(&document) else { return false };
         let is_quiet = matches!(slot.content, Content::Ready(_))
             && slot.is_saved()
             && slot.waiting.is_empty()
@@ -62,6 +58,7 @@ impl Engine {
         if !is_quiet {
             return false;
         }
+        self.in_memory.remove(&document);
         self.keep_sessions(document);
         let slot = self.slots.get_mut(&document).expect("it was there a moment ago");
         slot.let_go_of_orphans();
@@ -94,7 +91,7 @@ impl Engine {
         if !content.is_empty() || is_coming || is_busy {
             return;
         }
-        self.in_memory.remove(&(slot.used_at, document));
+        self.in_memory.remove(&document);
         slot.content = Content::Cold;
         for link in slot.peers.keys() {
             // There is nothing to tell of it: a mark that stays would read it again, without end.

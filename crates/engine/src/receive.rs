@@ -9,6 +9,12 @@ use comity_wire::Message;
 use crate::slot::{Content, SyncMessage, Waiting, short};
 use crate::{CloseReason, Effect, Engine, Event, Origin, RefusedAt};
 
+/// About how many documents a peer is told that they are not taken.
+const TOLD_MAX: usize = 1_000;
+
+/// How many documents may have to be read again over the messages of one link.
+const BROKEN_MAX: usize = 64;
+
 impl Engine {
     pub(crate) fn received(&mut self, now: Instant, link: LinkId, message: Message) {
         let Some(state) = self.links.get(&link) else { return };
@@ -63,6 +69,9 @@ impl Engine {
         }
         let admitted = match admit(&bytes, &self.config.limits) {
             Ok(admitted) => admitted,
+            Err(refusal) if refusal.is_bound() => {
+                return self.not_taken(link, document, RefusedAt::Admission, refusal.to_string(), bytes);
+            }
             Err(refusal) => return self.refuse(link, document, RefusedAt::Admission, refusal.to_string(), bytes),
         };
         if admitted.has_changes()
@@ -118,18 +127,11 @@ impl Engine {
         let received = content.receive(session, admitted, &self.config.limits);
         let received = match received {
             Ok(received) => received,
-            Err(error @ ReceiveError::Equivocation { .. }) if !content.is_broken() => {
-                return self.contradicted(link, document, &error, bytes);
-            }
             Err(error) => {
                 let is_broken = content.is_broken();
-                let at = match error {
-                    ReceiveError::Panicked | ReceiveError::Undecodable => RefusedAt::Panic,
-                    _ => RefusedAt::Apply,
-                };
-                self.refuse(link, document, at, error.to_string(), bytes);
+                self.refused_by_document(link, document, &error, bytes);
                 if is_broken {
-                    self.reload_after_peer(document);
+                    self.broken_by(link, document);
                 }
                 return;
             }
@@ -150,9 +152,10 @@ impl Engine {
         if announce || slot.wanted {
             self.restand.insert(document);
         }
-        let Received { new_changes, chunks, whole } = received;
+        let Received { new_changes, chunks, whole, forgot } = received;
         // One that has something brings it; it must not be forgotten meanwhile.
         let asks_anew = is_empty && heads.is_empty() && self.note_asked(link, document);
+        self.weigh(&document);
         if !chunks.is_empty() {
             self.note_present(document);
             self.append_received(document, chunks, whole);
@@ -162,6 +165,12 @@ impl Engine {
         }
         if told {
             self.notify(Event::InStep { document, link });
+        }
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        if forgot {
+            // Whoever sent what contradicts shall send it again, and be told.
+            slot.restart_sessions();
+            self.spread(document, None);
         }
         let Some(slot) = self.slots.get_mut(&document) else { return };
         if !confirms && let Some(peer) = slot.peers.get_mut(&link) {
@@ -183,21 +192,49 @@ impl Engine {
         }
     }
 
-    /// Takes note that a peer has a change which contradicts one that is here: same actor and number, other content. Both
-    /// cannot be in one document, so here the first stays. Somebody's device was copied, or cheats, but this peer may only
-    /// have heard the other one first: it keeps its link, for all other documents, and this one stays as it is.
-    fn contradicted(&mut self, link: LinkId, document: DocumentId, error: &ReceiveError, bytes: Bytes) {
-        let reason = error.to_string();
-        self.quarantine(link, Some(document), RefusedAt::Apply, reason.clone(), bytes);
-        let peer = self.slots.get_mut(&document).and_then(|slot| slot.peers.get_mut(&link));
-        if peer.is_none_or(|peer| std::mem::replace(&mut peer.is_contradicted, true)) {
+    /// Deals with a message that a document refused.
+    fn refused_by_document(&mut self, link: LinkId, document: DocumentId, error: &ReceiveError, bytes: Bytes) {
+        let is_contradiction = matches!(error, ReceiveError::Equivocation { .. });
+        if is_contradiction || error.is_bound() {
+            return self.not_taken(link, document, RefusedAt::Apply, error.to_string(), bytes);
+        }
+        let at = match error {
+            ReceiveError::Panicked | ReceiveError::Undecodable => RefusedAt::Panic,
+            _ => RefusedAt::Apply,
+        };
+        self.refuse(link, document, at, error.to_string(), bytes);
+    }
+
+    /// Does not take a message, of a peer that may be honest: it keeps its link, for all other documents, and is told once.
+    ///
+    /// So it is with a change that contradicts one that is here (same actor and number, other content). Both cannot be in
+    /// one document, so here the first stays. Somebody's device was copied, or cheats, but this peer may only have heard
+    /// the other one first. And so it is with what goes over a bound: two devices may fill a document while they are
+    /// offline, or have other bounds than we.
+    fn not_taken(&mut self, link: LinkId, document: DocumentId, at: RefusedAt, reason: String, bytes: Bytes) {
+        self.quarantine(link, Some(document), at, reason.clone(), bytes);
+        if let Some(peer) = self.slots.get_mut(&document).and_then(|slot| slot.peers.get_mut(&link)) {
+            peer.is_refused = true;
+        }
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.refused.len() >= TOLD_MAX || !state.refused.insert(document) {
             return;
         }
-        let Some(state) = self.links.get(&link) else { return };
         let (sender, target) = (self.config.peer.clone(), state.peer.id.clone());
         let message = format!("document {} was not taken: {reason}", short(&document));
         self.say(link, Message::Error { sender: Some(sender), target: Some(target), message });
-        self.notify(Event::Contradicted { document, link, reason });
+        self.notify(Event::NotTaken { document, link, reason });
+    }
+
+    /// Reads a document again that broke over what a peer sent. That costs more than the message did, so a peer may do so
+    /// only now and then.
+    fn broken_by(&mut self, link: LinkId, document: DocumentId) {
+        self.reload_after_peer(document);
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.broke += 1;
+        if state.broke > BROKEN_MAX {
+            self.close(link, CloseReason::TooMany { what: "messages that are taken in half", limit: BROKEN_MAX });
+        }
     }
 
     /// Holds back what is said to peers that have spoken of changes which were not here: what another has just brought

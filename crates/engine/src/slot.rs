@@ -53,8 +53,8 @@ pub(crate) struct PeerDocument {
     pub in_step_at: Option<Heads>,
     /// It has sent `request` or `sync`: it knows that we have the document open.
     pub has_spoken: bool,
-    /// It has a change that contradicts one of ours, and was told so.
-    pub is_contradicted: bool,
+    /// Something that it sent is not taken.
+    pub is_refused: bool,
     /// It has said `doc-unavailable`, and nothing else since.
     pub lacks: bool,
 }
@@ -130,9 +130,11 @@ impl Slot {
         }
     }
 
-    /// Starts over with every peer: messages of theirs were lost, or went into a document that was thrown away.
+    /// Starts over with every peer: messages of theirs were lost, or went into a document that was thrown away. Not with
+    /// those that send what is not taken, for they would send it again, without end. They begin anew on their next link.
     pub fn restart_sessions(&mut self) {
-        for session in self.peers.values_mut().filter_map(|peer| peer.session.as_mut()) {
+        let peers = self.peers.values_mut().filter(|peer| !peer.is_refused);
+        for session in peers.filter_map(|peer| peer.session.as_mut()) {
             session.restart();
         }
     }

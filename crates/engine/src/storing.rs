@@ -131,7 +131,7 @@ impl Engine {
         if matches!(slot.content, Content::Failed { .. }) {
             return;
         }
-        self.in_memory.remove(&(slot.used_at, document));
+        self.in_memory.remove(&document);
         let content = std::mem::replace(&mut slot.content, Content::Cold);
         let kept = match content {
             Content::Ready(document) => Some(document),
@@ -215,11 +215,12 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         let Content::Failed { document: kept, .. } = &mut slot.content else { return };
         let Some(content) = kept.take() else { return };
+        let weight = content.weight_bytes();
         slot.content = Content::Ready(content);
         slot.durable = up_to;
         slot.compacting = false;
         slot.change_bytes = 0;
-        self.in_memory.insert((slot.used_at, document));
+        self.in_memory.insert(document, slot.used_at, weight);
         self.rescues.remove(&document);
         slot.held.clear();
         // What peers sent meanwhile was not taken.
@@ -273,7 +274,7 @@ impl Engine {
         self.reload_if_saved(document);
     }
 
-    /// Throws away a document that broke over what a peer sent. However often: the peer is closed each time, and must
+    /// Throws away a document that broke over what a peer sent. However often: a peer must
     /// not be able to make the document unreadable for others.
     pub(crate) fn reload_after_peer(&mut self, document: DocumentId) {
         let Some(slot) = self.slots.get_mut(&document) else { return };
@@ -285,7 +286,7 @@ impl Engine {
     pub(crate) fn reload_if_saved(&mut self, document: DocumentId) {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         if slot.reload && slot.is_saved() && matches!(slot.content, Content::Ready(_)) {
-            self.in_memory.remove(&(slot.used_at, document));
+            self.in_memory.remove(&document);
             slot.reload = false;
             slot.content = Content::Cold;
             slot.restart_sessions();
@@ -312,8 +313,8 @@ impl Engine {
             Err(failure) if failure.kind == FailureKind::Io => return self.give_up_load(document, failure),
             Err(failure) => return self.fail(document, failure),
         };
-        match Document::load(loaded.snapshot.as_deref(), &loaded.changes) {
-            Ok(content) => slot.content = Content::Ready(Box::new(content)),
+        let (content, missing) = match Document::load_incomplete(loaded.snapshot.as_deref(), &loaded.changes) {
+            Ok(read) => read,
             Err(error) => {
                 let message = format!(
                     "document {} cannot be read from the store: {error}; run `comity store verify`",
@@ -321,13 +322,13 @@ impl Engine {
                 );
                 return self.fail(document, Failure { kind: FailureKind::Damaged, message });
             }
-        }
+        };
+        self.in_memory.insert(document, now.monotonic, content.weight_bytes());
+        slot.content = Content::Ready(Box::new(content));
+        slot.used_at = now.monotonic;
         slot.snapshot_bytes = loaded.snapshot.as_ref().map_or(0, Bytes::len);
         slot.change_bytes = loaded.changes.iter().map(Bytes::len).sum();
         slot.kept.extend(loaded.sessions);
-        self.in_memory.remove(&(slot.used_at, document));
-        slot.used_at = now.monotonic;
-        self.in_memory.insert((now.monotonic, document));
         for link in std::mem::take(&mut slot.pulling) {
             if let Some(state) = self.links.get_mut(&link) {
                 state.news.insert(document);
@@ -336,6 +337,9 @@ impl Engine {
         }
         if slot.wanted {
             self.restand.insert(document);
+        }
+        if !missing.is_empty() {
+            self.notify(Event::Incomplete { document, missing });
         }
         self.run_waiting(now, document);
         self.compact_if_grown(document);

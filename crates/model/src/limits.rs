@@ -51,10 +51,8 @@ pub struct Limits {
     pub chunk_actors_max: usize,
     /// Most dependencies of one change.
     pub dependencies_max: usize,
-    /// Most bytes of changes kept whose dependencies have not come yet, per document.
+    /// Most bytes of memory for changes whose dependencies have not come yet, per document.
     pub orphan_bytes_max: usize,
-    /// Most operations of such changes, per document: once what they wait for comes, they are applied at once.
-    pub orphan_operations_max: u64,
     /// Most operations in a document. One that no message may hold could never reach a new peer.
     pub document_operations_max: u64,
     /// Most changes in a document. Loading costs Automerge about a kilobyte for each, if there are operations in it or not.
@@ -124,6 +122,8 @@ pub struct Limits {
     pub idle_after: Duration,
     /// Fewest bytes of change chunks before a document is compacted.
     pub compaction_bytes_min: usize,
+    /// Most memory that the engine of the store uses for its cache. The store takes no less than a mebibyte.
+    pub cache_bytes_max: u64,
     /// Most quarantined messages kept as evidence.
     pub evidence_max: usize,
     /// Longest quarantined message that is kept; longer ones are cut.
@@ -159,7 +159,6 @@ impl Default for Limits {
             chunk_actors_max: 50_000,
             dependencies_max: 10_000,
             orphan_bytes_max: 16 * MIB,
-            orphan_operations_max: 150_000,
             document_operations_max: 1_000_000,
             document_changes_max: 80_000,
             edit_writes_max: 100_000,
@@ -189,6 +188,7 @@ impl Default for Limits {
             sessions_per_document_max: 1_000,
             idle_after: Duration::from_secs(60),
             compaction_bytes_min: 64 * KIB,
+            cache_bytes_max: 64 * MIB as u64,
             evidence_max: 64,
             evidence_bytes_max: 256 * KIB,
             evidence_total_bytes_max: 8 * MIB,

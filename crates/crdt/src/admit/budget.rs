@@ -25,22 +25,13 @@ pub(super) struct Budget<'l> {
     pub(super) limits: &'l Limits,
     pub(super) cost: Cost,
     received_bytes: u64,
-    changes: u64,
-    references: u64,
     /// Operations of change chunks.
     applied: u64,
 }
 
 impl<'l> Budget<'l> {
     pub(super) fn new(limits: &'l Limits, received_bytes: usize) -> Self {
-        Self {
-            limits,
-            cost: Cost::default(),
-            received_bytes: received_bytes as u64,
-            changes: 0,
-            references: 0,
-            applied: 0,
-        }
+        Self { limits, cost: Cost::default(), received_bytes: received_bytes as u64, applied: 0 }
     }
 
     pub(super) fn take_chunk(&mut self, place: Place) -> Result<(), Refusal> {
@@ -49,8 +40,8 @@ impl<'l> Budget<'l> {
     }
 
     pub(super) fn take_changes(&mut self, count: u64, place: Place) -> Result<(), Refusal> {
-        self.changes = self.changes.saturating_add(count);
-        within(Quantity::Changes, self.changes, self.limits.chunks_max as u64, place)?;
+        self.cost.changes = self.cost.changes.saturating_add(count);
+        within(Quantity::Changes, self.cost.changes, self.limits.chunks_max as u64, place)?;
         self.pay(place)
     }
 
@@ -89,33 +80,55 @@ impl<'l> Budget<'l> {
 
     /// Takes predecessors, successors or dependencies, which are bounded like operations.
     pub(super) fn take_references(&mut self, count: u64, place: Place) -> Result<(), Refusal> {
-        self.references = self.references.saturating_add(count);
-        within(Quantity::References, self.references, self.limits.message_operations_max, place)?;
+        self.cost.references = self.cost.references.saturating_add(count);
+        within(Quantity::References, self.cost.references, self.limits.message_operations_max, place)?;
         self.pay(place)
     }
 
     /// Works out the price with so many inflated bytes.
     fn price(&self, inflated_bytes: usize) -> u64 {
-        let parts = [
-            (self.cost.operations, OPERATION_BYTES),
-            (self.applied.min(self.limits.change_operations_max), APPLIED_BYTES),
-            (self.changes, CHANGE_BYTES),
-            (self.references, REFERENCE_BYTES),
-            (inflated_bytes as u64, INFLATED_COPIES),
-        ];
-        parts.iter().fold(0, |sum: u64, (count, each)| sum.saturating_add(count.saturating_mul(*each)))
+        let applied = self.applied.min(self.limits.change_operations_max).saturating_mul(APPLIED_BYTES);
+        price(&Cost { inflated_bytes, ..self.cost }).saturating_add(applied)
     }
 
-    /// Gives the price that a message of this length may have.
     fn allowance(&self) -> u64 {
-        let paid = self.received_bytes.saturating_mul(self.limits.price_per_byte_max);
-        self.limits.price_free_bytes_max.saturating_add(paid).min(self.limits.price_bytes_max)
+        allowance(self.received_bytes, self.limits)
     }
 
     fn pay(&mut self, place: Place) -> Result<(), Refusal> {
         self.cost.price_bytes = self.price(self.cost.inflated_bytes);
         within(Quantity::Price, self.cost.price_bytes, self.allowance(), place)
     }
+}
+
+/// Works out what it takes to load so much, and to write it.
+fn price(cost: &Cost) -> u64 {
+    let parts = [
+        (cost.operations, OPERATION_BYTES),
+        (cost.changes, CHANGE_BYTES),
+        (cost.references, REFERENCE_BYTES),
+        (cost.inflated_bytes as u64, INFLATED_COPIES),
+    ];
+    parts.iter().fold(0, |sum: u64, (count, each)| sum.saturating_add(count.saturating_mul(*each)))
+}
+
+/// Gives the price that a message of this length may have.
+fn allowance(received_bytes: u64, limits: &Limits) -> u64 {
+    let paid = received_bytes.saturating_mul(limits.price_per_byte_max);
+    limits.price_free_bytes_max.saturating_add(paid).min(limits.price_bytes_max)
+}
+
+/// Tells whether one message of this length may hold a document of this cost.
+pub(crate) fn fits_whole(cost: &Cost, whole_bytes: usize, limits: &Limits) -> Result<(), Refusal> {
+    // Who weighs stored chunks does not count references. An operation and a change have about one each.
+    let about = cost.operations.saturating_add(cost.changes);
+    let cost = Cost { references: cost.references.max(about), ..*cost };
+    let place = Place { chunk: None, byte: 0, inflated: false };
+    within(Quantity::Changes, cost.changes, limits.chunks_max as u64, place)?;
+    within(Quantity::MessageOperations, cost.operations, limits.message_operations_max, place)?;
+    within(Quantity::References, cost.references, limits.message_operations_max, place)?;
+    within(Quantity::InflatedBytes, cost.inflated_bytes as u64, limits.inflated_bytes_max as u64, place)?;
+    within(Quantity::Price, price(&cost), allowance(whole_bytes as u64, limits), place)
 }
 
 /// Refuses a value above its limit.

@@ -9,7 +9,7 @@ use super::refusal::{Place, Quantity, Refusal, RowFault};
 use super::rows::{Id, Values};
 use super::runs::{Cursor, DeltaCursor, count_rows, sum_rows};
 
-const ACTOR: u64 = 0x01;
+pub(super) const ACTOR: u64 = 0x01;
 const SEQUENCE: u64 = 0x03;
 const LAST_OPERATION: u64 = 0x13;
 const TIME: u64 = 0x23;

@@ -31,6 +31,7 @@ use automerge::sync::Message;
 use comity_model::{ChangeHash, Heads, Limits};
 
 use budget::Budget;
+pub(crate) use budget::fits_whole;
 use reader::Reader;
 pub use refusal::{ColumnFault, Place, Quantity, Refusal, RowFault};
 pub(crate) use weigh::weigh;
@@ -46,6 +47,24 @@ pub struct Cost {
     pub price_bytes: u64,
     /// Chunks.
     pub chunks: usize,
+    /// Changes, those inside document chunks included.
+    pub changes: u64,
+    /// Predecessors, successors and dependencies.
+    pub references: u64,
+}
+
+impl Cost {
+    /// Adds up what two things cost, one after the other.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self {
+            operations: self.operations.saturating_add(other.operations),
+            inflated_bytes: self.inflated_bytes.saturating_add(other.inflated_bytes),
+            price_bytes: self.price_bytes.saturating_add(other.price_bytes),
+            chunks: self.chunks.saturating_add(other.chunks),
+            changes: self.changes.saturating_add(other.changes),
+            references: self.references.saturating_add(other.references),
+        }
+    }
 }
 
 /// A sync message that passed admission: the only thing that can be received.

@@ -297,3 +297,12 @@ pub enum Refusal {
     #[error("message: the parts that were checked could not be put together")]
     Assembly,
 }
+
+impl Refusal {
+    /// Whether the message breaks no rule but a bound on what it brings, as one of an honest peer may that has other bounds
+    /// or a document filled while it was offline.
+    pub fn is_bound(&self) -> bool {
+        use Quantity::{BloomEntries, Hashes, Haves};
+        matches!(self, Self::OverLimit { quantity, .. } if !matches!(quantity, Hashes | Haves | BloomEntries))
+    }
+}

@@ -56,9 +56,10 @@ fn weigh_document(mut reader: Reader<'_>, budget: &mut Budget<'_>) -> Result<(),
     read_hashes(&mut reader, Quantity::Hashes, usize::MAX)?;
     let changes = Layout::read(&mut reader, document::CHANGE_COLUMNS, true)?;
     let operations = Layout::read(&mut reader, document_rows::COLUMNS, true)?;
-    changes.take(&mut reader, budget)?;
+    let changes = changes.take(&mut reader, budget)?;
     let operations = operations.take(&mut reader, budget)?;
     let place = reader.place();
+    budget.take_changes(count_rows(changes.get(document::ACTOR))?, place)?;
     budget.take_operations(count_rows(operations.get(ACTION))?, place)
 }
 
@@ -73,6 +74,7 @@ fn weigh_change(mut reader: Reader<'_>, budget: &mut Budget<'_>) -> Result<(), R
     for _ in 0..reader.unsigned("number of other actors")? {
         read_actor(&mut reader)?;
     }
+    budget.take_changes(1, place)?;
     let columns = Layout::read(&mut reader, change::COLUMNS, false)?.take(&mut reader, budget)?;
     budget.take_operations(count_rows(columns.get(ACTION))?, place)?;
     budget.take_inflated(length, place)
@@ -81,6 +83,7 @@ fn weigh_change(mut reader: Reader<'_>, budget: &mut Budget<'_>) -> Result<(), R
 fn unlimited() -> Limits {
     let mut limits = Limits::default();
     limits.inflated_bytes_max = usize::MAX;
+    limits.chunks_max = usize::MAX;
     limits.message_operations_max = u64::MAX;
     limits.price_free_bytes_max = u64::MAX;
     limits.price_bytes_max = u64::MAX;

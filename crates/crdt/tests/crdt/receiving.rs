@@ -102,20 +102,56 @@ fn changes_that_come_too_early_wait() {
 
 #[test]
 fn what_waits_is_bounded() {
-    let (_, chunks) = chain();
-    let orphans = &chunks[5..7];
+    let (source, chunks) = chain();
     let mut limits = Limits::default();
-    limits.orphan_bytes_max = orphans.iter().map(Bytes::len).sum();
     let mut document = Document::new();
     give(&mut document, &chunks[..2], &limits).unwrap();
-    give(&mut document, orphans, &limits).unwrap();
-    let refused = give(&mut document, &chunks[7..8], &limits);
-    assert!(matches!(refused, Err(ReceiveError::TooManyOrphans { .. })));
-    // What waited inside Automerge cannot be taken out of it again.
-    assert!(document.is_broken());
-    assert!(matches!(give(&mut document, &chunks, &limits), Err(ReceiveError::Broken)));
-    assert!(document.generate(&mut SyncSession::new()).is_none());
-    assert!(document.save().is_none());
+    give(&mut document, &chunks[5..7], &limits).unwrap();
+    limits.orphan_bytes_max = document.orphan_bytes();
+    let refused = give(&mut document, &chunks[7..8], &limits).unwrap_err();
+    assert!(matches!(refused, ReceiveError::TooManyOrphans { .. }) && refused.is_bound());
+    // Nothing else is lost over it.
+    assert_eq!((document.is_broken(), document.orphan_bytes()), (false, limits.orphan_bytes_max));
+    let received = give(&mut document, &chunks[2..5], &limits).unwrap();
+    assert_eq!((received.chunks.as_slice(), document.orphan_bytes()), (&chunks[2..7], 0));
+    give(&mut document, &chunks[7..], &limits).unwrap();
+    assert_eq!(document.heads(), source.heads());
+}
+
+/// Somebody's change waits, and contradicts one that comes meanwhile.
+#[test]
+fn what_waits_cannot_keep_out_what_it_waits_for() {
+    let (source, chunks) = chain();
+    let mut copied = Document::load(None, &chunks[..4]).unwrap();
+    let contradiction = edit(&mut copied, 1, &[set("M1/status", "dead")]).chunks;
+    let on_top = edit(&mut copied, 2, &[set("M1/status", "dead as dead can be")]).chunks;
+    let limits = Limits::default();
+    let mut document = Document::new();
+    give(&mut document, &chunks[..3], &limits).unwrap();
+    let waits = [contradiction[0].clone(), on_top[0].clone(), chunks[9].clone()];
+    give(&mut document, &waits, &limits).unwrap();
+    let received = give(&mut document, &chunks[3..5], &limits).unwrap();
+    assert!(received.forgot);
+    assert_eq!(received.chunks, chunks[3..5]);
+    let received = give(&mut document, &chunks[5..9], &limits).unwrap();
+    assert_eq!((received.forgot, received.chunks.as_slice()), (false, &chunks[5..10]));
+    assert_eq!(document.orphan_bytes(), 0, "and with the contradiction went what builds on it");
+    give(&mut document, &chunks[10..], &limits).unwrap();
+    assert_eq!(document.heads(), source.heads());
+    let refused = give(&mut document, &contradiction, &limits);
+    assert!(matches!(refused, Err(ReceiveError::Equivocation { seq: 4, .. })));
+}
+
+#[test]
+fn a_message_that_contradicts_itself_is_refused_in_whatever_order() {
+    let (_, chunks) = chain();
+    let mut copied = Document::load(None, &chunks[..4]).unwrap();
+    let contradiction = edit(&mut copied, 1, &[set("M1/status", "dead")]).chunks;
+    let all = [chunks[4].clone(), contradiction[0].clone(), chunks[3].clone()];
+    let mut document = Document::new();
+    give(&mut document, &chunks[..3], &Limits::default()).unwrap();
+    let refused = give(&mut document, &all, &Limits::default());
+    assert!(matches!(refused, Err(ReceiveError::Equivocation { seq: 4, .. })));
 }
 
 /// A copied data folder: one actor, two histories.

@@ -1,8 +1,8 @@
 //! Much that comes at once is applied in slices, and what waits is bounded.
 
 use bytes::Bytes;
-use comity_crdt::{Document, EditError, ReceiveError};
-use comity_model::Limits;
+use comity_crdt::{Document, EditError, ReceiveError, TooLarge, admit_document};
+use comity_model::{Limits, Write};
 
 use crate::receiving::give;
 use crate::support::{act, device, edit, set};
@@ -48,22 +48,17 @@ fn slices_make_the_same_document_in_whatever_form_and_order_it_comes() {
 }
 
 #[test]
-fn so_many_operations_wait_and_not_one_more() {
+fn what_had_waited_is_applied_in_slices_too() {
     let (source, chunks) = chain();
-    for (most, fits) in [(21, true), (20, false)] {
-        let limits = limits(|limits| limits.orphan_operations_max = most);
+    for operations in [4, 6, 7, 1_000] {
+        let limits = limits(|limits| limits.change_operations_max = operations);
         let mut document = Document::new();
         give(&mut document, &chunks[..1], &limits).unwrap();
-        // Seven changes of three operations, without the one that they build on.
-        let outcome = give(&mut document, &chunks[2..], &limits);
-        if fits {
-            outcome.unwrap();
-            give(&mut document, &chunks[1..2], &limits).unwrap();
-            assert_eq!(document.heads(), source.heads());
-        } else {
-            assert!(matches!(outcome, Err(ReceiveError::TooManyEarlyOperations { actual: 21, max: 20 })));
-            assert!(document.is_broken(), "what waits inside Automerge cannot be taken out of it again");
-        }
+        give(&mut document, &chunks[2..], &limits).unwrap();
+        assert!(document.orphan_bytes() > 0);
+        let received = give(&mut document, &chunks[1..2], &limits).unwrap();
+        assert_eq!(received.chunks, chunks[1..]);
+        assert_eq!((document.heads(), document.orphan_bytes()), (source.heads(), 0));
     }
 }
 
@@ -75,7 +70,9 @@ fn a_document_takes_so_many_operations_from_others_and_not_one_more() {
         give(&mut Document::new(), &form, &limits(|limits| limits.document_operations_max = all)).unwrap();
         let mut document = Document::new();
         let refused = give(&mut document, &form, &limits(|limits| limits.document_operations_max = all - 1));
-        assert!(matches!(refused, Err(ReceiveError::TooLarge(too)) if too.actual == all && too.max == all - 1));
+        assert!(
+            matches!(refused, Err(ReceiveError::TooLarge(TooLarge::Count { what: "operations", actual, max })) if actual == all && max == all - 1)
+        );
         assert!(document.is_empty(), "nothing of it stays in memory");
     }
 }
@@ -87,7 +84,7 @@ fn a_document_takes_so_many_changes_and_not_one_more() {
         give(&mut Document::new(), &form, &limits(|limits| limits.document_changes_max = 9)).unwrap();
         let refused = give(&mut Document::new(), &form, &limits(|limits| limits.document_changes_max = 8));
         let Err(ReceiveError::TooLarge(too)) = refused else { panic!("{refused:?}") };
-        assert_eq!((too.what, too.actual, too.max), ("changes", 9, 8));
+        assert_eq!(too, TooLarge::Count { what: "changes", actual: 9, max: 8 });
     }
     let limits = limits(|limits| limits.document_changes_max = 10);
     source.edit(&device(1), act(1), None, &[set("M9/a", 1)], &limits).unwrap();
@@ -118,4 +115,64 @@ fn a_document_weighs_about_the_same_however_it_came_and_more_with_more_in_it() {
     let before = received.weight_bytes();
     edit(&mut received, 1, &[set("M1/remark", "x".repeat(10_000))]);
     assert!(received.weight_bytes() >= before + 10_000, "though it deflates to nearly nothing");
+}
+
+/// Bounds that hold for a message, each so low that one of them is met soon.
+fn bounds() -> Vec<(&'static str, Limits)> {
+    vec![
+        ("changes", limits(|limits| limits.chunks_max = 100)),
+        ("operations", limits(|limits| limits.message_operations_max = 300)),
+        ("inflated bytes", limits(|limits| limits.inflated_bytes_max = 30_000)),
+        ("price", limits(|limits| (limits.price_free_bytes_max, limits.price_per_byte_max) = (300_000, 1))),
+        (
+            "price that bytes pay for",
+            limits(|limits| (limits.price_free_bytes_max, limits.price_per_byte_max) = (100_000, 20)),
+        ),
+    ]
+}
+
+/// Edits of many sorts: new registers, rewritten ones, deleted entries, long values that deflate and such that do not.
+fn writes(number: u32) -> Vec<Write> {
+    let entry = crate::support::entry(&format!("M{:03}", number % 40));
+    let noise = |seed: u32| char::from(b'a' + u8::try_from(seed.wrapping_mul(2_654_435_761) >> 24).unwrap() % 26);
+    match number % 4 {
+        0 => vec![set(&format!("M{:03}/status", number % 40), i64::from(number)), set("M1/seen", i64::from(number))],
+        1 => vec![Write::Delete { entry }],
+        2 => vec![set(&format!("M{number}/remark"), "x".repeat(200))],
+        _ => vec![set(&format!("M{number}/remark"), (0..200).map(|at| noise(number * 999 + at)).collect::<String>())],
+    }
+}
+
+/// A document that is full can still reach a peer that has nothing of it, for no bound on messages is below the bound on
+/// documents.
+#[test]
+fn a_document_that_is_full_by_any_bound_fits_into_one_message() {
+    for (name, limits) in bounds() {
+        let (mut source, mut other) = (Document::new(), Document::new());
+        let mut count = 0;
+        let full = loop {
+            let edited = source.edit(&device(1), act(1), None, &writes(count), &limits);
+            match edited {
+                Ok(edited) => give(&mut other, &edited.chunks, &limits).expect(name),
+                Err(refused) => break refused,
+            };
+            count += 1;
+        };
+        assert!(matches!(full, EditError::TooLarge(TooLarge::Whole(_))), "{name}: {full:?}");
+        assert!(count > 20, "{name}: {count}");
+        let whole = source.save().unwrap();
+        admit_document(&whole, &limits).expect(name);
+        give(&mut Document::new(), &[whole], &limits).expect(name);
+        assert_eq!(other.heads(), source.heads());
+
+        // Somebody who sets himself other bounds, and goes on.
+        let mut more = Document::load(Some(&source.save().unwrap()), [b""; 0]).unwrap();
+        let refused = (count..count + 2_000).find_map(|number| {
+            let edited = more.edit(&device(1), act(1), None, &writes(number), &Limits::default()).unwrap();
+            admit_document(&other.save().unwrap(), &limits).expect(name);
+            give(&mut other, &edited.chunks, &limits).err()
+        });
+        let refused = refused.expect(name);
+        assert!(refused.is_bound() && other.is_broken(), "{name}: {refused}");
+    }
 }

@@ -1,10 +1,11 @@
 //! Documents come back from the store as they went in.
 
 use bytes::Bytes;
-use comity_crdt::{Document, LoadError, admit_document};
+use comity_crdt::{Document, EditError, LoadError, admit_document};
 use comity_model::Limits;
 
-use crate::support::{End, edit, edit_at, in_sync, set, settle};
+use crate::receiving::give;
+use crate::support::{End, act, device, edit, edit_at, in_sync, set, settle};
 
 fn three_edits() -> (Document, Vec<Bytes>) {
     let mut document = Document::new();
@@ -52,6 +53,37 @@ fn a_missing_chunk_is_named() {
     assert!(matches!(missing, Err(LoadError::MissingDependencies { missing }) if missing.as_slice().len() == 1));
     // One on which nothing depends is not noticed here: the store's manifest counts chunks.
     assert_ne!(Document::load(None, &stored[..3]).unwrap().heads(), document.heads());
+}
+
+/// The store lost a change in the middle. What is left is read, and what waits for the lost one comes back with it.
+#[test]
+fn what_a_store_has_left_is_read_and_grows_together_when_the_rest_comes() {
+    let mut source = Document::new();
+    let rounds = (0..6).map(|round| edit(&mut source, 1, &[set(&format!("M{round}/status"), "good")]).chunks);
+    let chunks: Vec<Bytes> = rounds.flatten().collect();
+    for lost in 0..chunks.len() {
+        let left: Vec<Bytes> = [&chunks[..lost], &chunks[lost + 1..]].concat();
+        let (mut document, missing) = Document::load_incomplete(None, &left).unwrap();
+        let is_last = lost == chunks.len() - 1;
+        assert_eq!((missing.is_empty(), document.is_whole()), (is_last, is_last), "without {lost}");
+        assert_eq!(document.change_count(), lost);
+        if is_last {
+            continue;
+        }
+        assert!(document.save().is_none(), "a snapshot would make the loss of the others final");
+        if lost > 0 {
+            let write = [set("M9/status", "dead")];
+            let refused = document.edit(&device(1), act(1), None, &write, &Limits::default());
+            assert!(matches!(refused, Err(EditError::Stranded { .. })), "its next number is taken");
+            document.edit(&device(2), act(1), None, &write, &Limits::default()).unwrap();
+        }
+        let received = give(&mut document, &chunks[lost..=lost], &Limits::default()).unwrap();
+        // All that was stored is part of the document now, so one snapshot may replace it.
+        assert_eq!(received.whole, lost == 0);
+        assert!(received.whole || received.chunks == chunks[lost..]);
+        assert!(document.is_whole() && document.covers(source.heads()) && document.orphan_bytes() == 0);
+        edit(&mut document, 1, &[set("M9/status", "dead")]);
+    }
 }
 
 #[test]

@@ -178,3 +178,23 @@ fn documents_leave_memory_by_what_they_take_and_the_one_used_last_stays() {
         assert!(again.engine.document(&document(3)).is_some(), "the one used last");
     }
 }
+
+/// One document that is heavier than all should be must not push out every other, over and over.
+#[test]
+fn beside_a_document_that_is_too_heavy_the_others_stay_in_memory() {
+    let heavy_and_light = |tablet: &mut Node| {
+        for number in 2..=5 {
+            tablet.edit(number, &[set("M050/status", "dead")]);
+            tablet.edit(1, &[set("M050/remark", &"x".repeat(60_000 + usize::from(number)))]);
+        }
+    };
+    let mut tablet = Node::new("tablet");
+    heavy_and_light(&mut tablet);
+    let all = tablet.engine.load().weight_bytes;
+    for (bytes_max, left) in [(all, 5), (4_000, 3), (400, 1)] {
+        let mut again = Node::with_limits("tablet", limits(|limits| limits.loaded_bytes_max = bytes_max));
+        heavy_and_light(&mut again);
+        again.wait(Duration::from_millis(1));
+        assert_eq!(again.engine.load().in_memory, left, "with room for {bytes_max} of {all} bytes");
+    }
+}

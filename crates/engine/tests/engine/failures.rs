@@ -233,3 +233,35 @@ fn whoever_sends_what_is_known_already_is_told_that_it_has_arrived() {
     relay.settle();
     assert!(!relay.sent.is_empty());
 }
+
+/// A store that lost a change in the middle: the document is there, and is whole again once a peer has it.
+#[test]
+fn a_document_with_a_hole_is_read_and_mended_by_a_peer() {
+    let (mut relay, mut tablet) = two_in_step();
+    for round in 0..4 {
+        tablet.edit(1, &[set(&format!("M{round}/status"), "dead")]);
+        exchange(&mut relay, &mut [(1, &mut tablet)]);
+    }
+    let whole = tablet.heads(1);
+    for lost in 0..tablet.disk[&document(1)].changes.len() - 1 {
+        let mut again = Node::new("again");
+        again.disk = tablet.disk.clone();
+        again.disk.get_mut(&document(1)).unwrap().changes.remove(lost);
+        assert_ne!(again.heads(1), whole);
+        let is_told =
+            |event: &Event| matches!(event, Event::Incomplete { missing, .. } if missing.as_slice().len() == 1);
+        assert!(again.events.iter().any(is_told), "without {lost}");
+        let token = again.edit(1, &[set("M9/status", &lost.to_string())]);
+        assert_eq!(again.was_saved(token), Some(true), "it can be changed meanwhile");
+        again.handle(Input::Want { document: document(1) });
+        link(&mut again, &mut relay, 7);
+        exchange(&mut relay, &mut [(7, &mut again), (1, &mut tablet)]);
+        assert_eq!(again.heads(1), relay.heads(1));
+        assert!(again.engine.document(&document(1)).unwrap().covers(&whole));
+        unlink(&mut again, &mut relay, 7);
+        let mut after = Node::new("after");
+        after.disk = again.disk.clone();
+        assert_eq!(after.heads(1), again.heads(1));
+        assert!(!after.events.iter().any(is_told), "and it is whole on disk");
+    }
+}

@@ -106,7 +106,7 @@ fn a_copied_device_contradicts_itself_and_the_others_go_on() {
     exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut twin), (3, &mut desktop)]);
     assert_eq!(relay.heads(1), first, "the first stays");
     // Here the twin is the first to see both; it says so to its user and to the relay, and keeps the evidence.
-    let is_told = |event: &&Event| matches!(event, Event::Contradicted { link: LinkId(2), .. });
+    let is_told = |event: &&Event| matches!(event, Event::NotTaken { link: LinkId(2), .. });
     assert_eq!((twin.quarantined, twin.events.iter().filter(is_told).count()), (1, 1));
     assert!(relay.events.iter().any(|event| matches!(event, Event::PeerError { .. })));
 
@@ -169,4 +169,41 @@ fn a_peer_cannot_make_a_document_unreadable_by_breaking_it_often() {
     tablet.edit(1, &[set("M052/status", "dead")]);
     exchange(&mut relay, &mut [(1, &mut tablet)]);
     assert_eq!(relay.heads(1), tablet.heads(1));
+}
+
+/// S2.4: two devices fill a document while they are offline, each within its bounds. Together they are over them.
+#[test]
+fn a_document_filled_on_two_sides_stops_nobody_from_synchronising_the_others() {
+    for limits in [
+        limits(|limits| limits.document_operations_max = 30),
+        limits(|limits| limits.document_changes_max = 12),
+        limits(|limits| (limits.price_free_bytes_max, limits.price_per_byte_max) = (25_000, 0)),
+        // The refused part is applied slice by slice.
+        limits(|limits| (limits.document_operations_max, limits.change_operations_max) = (30, 4)),
+    ] {
+        let (mut relay, mut tablet, mut twin, _) = copies(&limits);
+        let mut phone = Node::with_limits("phone", limits.clone());
+        link(&mut phone, &mut relay, 4);
+        unlink(&mut twin, &mut relay, 2);
+        for number in 0..8 {
+            tablet.edit(1, &[set(&format!("M{number}/a"), "1"), set(&format!("M{number}/b"), "1")]);
+            phone.edit(1, &[set(&format!("P{number}/a"), "1"), set(&format!("P{number}/b"), "1")]);
+        }
+        tablet.edit(2, &[set("M050/status", "dead")]);
+        phone.handle(Input::Want { document: document(2) });
+        exchange(&mut relay, &mut [(1, &mut tablet), (4, &mut phone)]);
+        for round in 0..20 {
+            phone.edit(1, &[set("P1/a", &round.to_string())]);
+            phone.edit(2, &[set("M051/status", &round.to_string())]);
+            exchange(&mut relay, &mut [(1, &mut tablet), (4, &mut phone)]);
+        }
+        assert_ne!(phone.heads(1), relay.heads(1), "no document can hold both");
+        assert_eq!(phone.heads(2), relay.heads(2));
+        assert!(relay.closed.is_empty() && phone.closed.is_empty() && tablet.closed.is_empty());
+        let is_told =
+            |event: &&Event| matches!(event, Event::NotTaken { reason, .. } if reason.contains("begin another one"));
+        let told = [&relay, &phone, &tablet].map(|node| node.events.iter().filter(is_told).count());
+        assert!(told.iter().all(|told| *told <= 1) && told.iter().sum::<usize>() > 0, "{told:?}");
+        assert!(relay.quarantined + phone.quarantined + tablet.quarantined > 0);
+    }
 }

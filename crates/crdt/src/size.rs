@@ -1,0 +1,77 @@
+//! How large a document may become.
+//!
+//! A document that no message could hold would never reach a new peer. So what bounds messages bounds documents too, on top
+//! of two plain counts. To write a document and look at it is dear, so its cost is kept up to date by estimate, from what
+//! was added, and looked at anew only when the estimate goes over a bound.
+
+use automerge::ReadDoc;
+use comity_model::Limits;
+
+use crate::admit::{Cost, admit_document, fits_whole};
+use crate::{Document, Refusal};
+
+/// What a document costs a peer that receives the whole of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Size {
+    /// The cost of the whole when it was last looked at, and of all that was added since.
+    pub(crate) cost: Cost,
+    /// Bytes of the whole when it was last looked at: what is long may cost more.
+    pub(crate) whole_bytes: usize,
+}
+
+impl Size {
+    /// Takes note of something that was added.
+    pub(crate) fn add(&mut self, cost: &Cost) {
+        self.cost = self.cost.plus(cost);
+    }
+}
+
+/// Says that a document would hold too much.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TooLarge {
+    /// It is counted.
+    #[error(
+        "the document would have {actual} {what}, {max} are allowed: begin another one, or raise \
+         `document_{what}_max` wherever it is"
+    )]
+    Count {
+        /// `operations` or `changes`.
+        what: &'static str,
+        /// How many it would have.
+        actual: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// No message could hold it.
+    #[error("the document would become too large to be sent to anybody: begin another one ({0})")]
+    Whole(Refusal),
+}
+
+impl Document {
+    /// Refuses more operations and changes than a document may hold.
+    pub(crate) fn check_counts(&self, operations: u64, changes: u64, limits: &Limits) -> Result<(), TooLarge> {
+        let stats = self.inner.stats();
+        let parts = [
+            ("operations", stats.num_ops.saturating_add(operations), limits.document_operations_max),
+            ("changes", stats.num_changes.saturating_add(changes), limits.document_changes_max),
+        ];
+        match parts.into_iter().find(|(_, actual, max)| actual > max) {
+            Some((what, actual, max)) => Err(TooLarge::Count { what, actual, max }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a document that no message could hold, with so much more in it.
+    pub(crate) fn check_whole(&mut self, more: &Cost, limits: &Limits) -> Result<(), TooLarge> {
+        let fits = |size: &Size| fits_whole(&size.cost.plus(more), size.whole_bytes, limits);
+        if fits(&self.size).is_ok() {
+            return Ok(());
+        }
+        // What cannot be written is noticed when it is to be stored.
+        let Some(whole) = self.save() else { return Ok(()) };
+        let admitted = admit_document(&whole, limits).map_err(TooLarge::Whole)?;
+        self.size = Size { cost: admitted.cost(), whole_bytes: whole.len() };
+        fits(&self.size).map_err(TooLarge::Whole)
+    }
+}
