@@ -14,9 +14,9 @@ pub fn run(data: &[u8]) {
     offer(data, &limits);
     let _ = admit_document(data, &limits).map(|file| Document::import(&file));
     if let Some((kind, content)) = data.split_first() {
-        offer(&message(&chunk(*kind, content)), &limits);
+        offer(&message(&[chunk(*kind, content)]), &limits);
     }
-    offer(&message(data), &limits);
+    offer(&message(&[data.to_vec()]), &limits);
 }
 
 /// Small limits, so that a run takes milliseconds and the limits themselves are met.

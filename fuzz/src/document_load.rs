@@ -142,10 +142,10 @@ impl<'a> Parts<'a> {
     fn write(&self) -> Vec<u8> {
         let mut content = self.front.to_vec();
         for table in &self.tables {
-            content.extend(leb(table.len()));
+            content.extend(leb(table.len() as u64));
             for (spec, bytes) in table {
-                content.extend(leb(*spec as usize));
-                content.extend(leb(bytes.len()));
+                content.extend(leb(*spec));
+                content.extend(leb(bytes.len() as u64));
             }
         }
         content.extend(self.tables.iter().flatten().flat_map(|(_, bytes)| bytes));

@@ -89,7 +89,7 @@ impl Scene {
         match kind % 16 {
             0 => self.raw(Bytes::copy_from_slice(choices.bytes())),
             1 | 2 => self.sync(document, request, choices.bytes().to_vec()),
-            3 => self.sync(document, request, message(&chunk(kind >> 6, choices.bytes()))),
+            3 => self.sync(document, request, message(&[chunk(kind >> 6, choices.bytes())])),
             4 | 5 => self.nearly_right(document, request, choices),
             6 => self.replay(choices),
             7 => self.write_changes(choices),

@@ -168,6 +168,18 @@ impl Raw {
         }
     }
 
+    /// Waits until the relay refuses what was said: it closes, or says that it was not taken. Gives what it says.
+    ///
+    /// # Errors
+    /// How the relay closed.
+    pub async fn refused(&mut self) -> Result<String, Closed> {
+        loop {
+            if let Message::Error { message, .. } = self.hear().await? {
+                return Ok(message);
+            }
+        }
+    }
+
     /// Asks for a document that nobody has and waits for the answer: when it has come, all that was said about
     /// `neighbour` before has been dealt with. False when the relay closed instead.
     pub async fn is_answered(&mut self, neighbour: DocumentId) -> bool {

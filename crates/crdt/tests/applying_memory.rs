@@ -17,21 +17,29 @@ fn peak_kib() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
+/// As many operations as a change may hold, twice, in changes that wait for a third.
 #[test]
 fn changes_of_a_hundred_bytes_and_as_many_operations_as_may_be_are_applied_one_by_one() {
     let limits = Limits::default();
     let operations = limits.change_operations_max;
-    let changes: Vec<_> = (1..=2).map(|actor| bytes::run_length_bomb_of(operations - 1, 1, actor)).collect();
-    let message = bytes::message(&changes);
+    let first = bytes::run_length_bomb_of(4, 1, 9);
+    let on_top = [bytes::hash_of(&first)];
+    let changes: Vec<_> =
+        (1..=2).map(|actor| bytes::run_length_bomb_after(operations - 1, 1, actor, 6, &on_top)).collect();
+    let messages = [changes, vec![first]].map(|changes| bytes::message(&changes));
     let before = peak_kib();
     let mut document = Document::new();
-    let admitted = admit(&message, &limits).expect("each change and all of them are within the limits");
-    let received = document.receive(&mut SyncSession::new(), admitted, &limits).expect("well made");
-    assert_eq!((received.new_changes.len(), document.operation_count() as u64), (2, 2 * operations));
+    let mut receive = |message: &[u8]| {
+        let admitted = admit(message, &limits).expect("each change and all of them are within the limits");
+        document.receive(&mut SyncSession::new(), admitted, &limits).expect("well made")
+    };
+    assert!(receive(&messages[0]).new_changes.is_empty(), "they wait");
+    assert_eq!(receive(&messages[1]).new_changes.len(), 3);
+    assert_eq!(document.operation_count() as u64, 2 * operations + 5);
     let (Some(before), Some(after)) = (before, peak_kib()) else {
         println!("skipped: the peak of memory is not known here");
         return;
     };
-    println!("{} bytes, {} operations: {} KiB", message.len(), 2 * operations, after - before);
+    println!("{} bytes, {} operations: {} KiB", messages.concat().len(), 2 * operations, after - before);
     assert!(after - before < GROWTH_KIB_MAX, "{} KiB more", after - before);
 }

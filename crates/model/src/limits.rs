@@ -122,7 +122,8 @@ pub struct Limits {
     pub idle_after: Duration,
     /// Fewest bytes of change chunks before a document is compacted.
     pub compaction_bytes_min: usize,
-    /// Most memory that the engine of the store uses for its cache. The store takes no less than a mebibyte.
+    /// Memory that the engine of the store is told to use for its cache, at least a mebibyte. sled keeps the 16,000 pages
+    /// that it read last (up to some 400 MB) whatever this says.
     pub cache_bytes_max: u64,
     /// Most quarantined messages kept as evidence.
     pub evidence_max: usize,

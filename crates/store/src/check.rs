@@ -162,6 +162,11 @@ pub(crate) fn each_document<E: Engine>(
 
 /// Copies all rows into another engine: the logical rewrite of a store that has grown too large.
 ///
+/// Not by way of a backup, although both copy a store: here the rows stay as they are, sealed and with their stamps,
+/// which the catalogue and the journal are compared with; the states of sync sessions come along, since it is the same
+/// store that goes on; and no document need fit in memory. A backup is the opposite of each, so that any engine and any
+/// device can read it. What the two could share is a loop.
+///
 /// `seen` is told the key and the bytes of each row.
 pub(crate) fn copy_rows<E: Engine>(
     from: &E,

@@ -56,7 +56,7 @@ fn try_here(root: &Path) -> Result<(), StoreError> {
 }
 
 fn read_through<E: Engine>(folder: &Folder) -> Result<(), StoreError> {
-    let engine = E::open(&folder.engine(E::NAME))?;
+    let engine = E::open(&folder.engine(E::NAME), Options::default().cache())?;
     for space in Space::ALL {
         engine.scan(space, &[], &END, &mut |_, _| true)?;
     }

@@ -23,7 +23,7 @@ macro_rules! engine_store {
             ///
             /// After an unclean stop the journal is replayed and everything is verified. Damaged engine files are set
             /// aside into `damaged-…`, and the store goes on with all that can still be read; the report names every
-            /// document that lost something.
+            /// document that lost something, and so do those of later openings until [`Store::acknowledge`] is called.
             ///
             /// # Errors
             /// When the folder is in use, holds something else or the store of another engine, or when the disk fails.
@@ -68,6 +68,10 @@ macro_rules! engine_store {
 
             fn meta_keys(&self) -> Result<Vec<String>, StoreError> {
                 self.0.call("list its node-level rows", Store::meta_keys)
+            }
+
+            fn acknowledge(&self) -> Result<(), StoreError> {
+                self.0.call("acknowledge what it reported", Store::acknowledge)
             }
 
             fn checkpoint(&self) -> Result<(), StoreError> {

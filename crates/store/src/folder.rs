@@ -5,6 +5,7 @@
 //! FORMAT.copy  the same again: without the salt no row could be told from garbage
 //! LOCK         the process that has it open
 //! CLEAN        present only while the store is closed properly
+//! DAMAGE       what was found damaged, until somebody acknowledges that it is written down
 //! catalogue    which documents there must be
 //! journal/     what was acknowledged since the last checkpoint
 //! sled/        or redb/: the engine
@@ -92,6 +93,10 @@ impl Folder {
 
     fn clean_path(&self) -> PathBuf {
         self.root.join("CLEAN")
+    }
+
+    pub(crate) fn damage(&self) -> PathBuf {
+        self.root.join("DAMAGE")
     }
 
     /// Reads the format; `None` when there is none.
@@ -233,7 +238,7 @@ fn parse_format(line: &[u8]) -> Option<Format> {
     Some(Format { engine: engine.to_owned(), sealer: Sealer(bytes) })
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -195,7 +195,7 @@ mod tests {
     impl Engine for Hanging {
         const NAME: &'static str = "hanging";
 
-        fn open(folder: &Path) -> Result<Self, StoreError> {
+        fn open(folder: &Path, _: u64) -> Result<Self, StoreError> {
             disk::create_folder(folder)?;
             Ok(Self::default())
         }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use comity_model::Timestamp;
+
 use crate::catalogue::Catalogue;
 use crate::disk;
 use crate::error::StoreError;
@@ -37,7 +39,31 @@ pub(crate) fn keep(folder: &Folder) -> Result<PathBuf, StoreError> {
     Ok(aside)
 }
 
-/// Lists the folders of evidence, oldest first.
+/// A folder of evidence inside a store: what an opening found damaged. [`salvage`](crate::salvage) reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// When it was made, as far as the clock was right.
+    pub time: Timestamp,
+    /// What its files take, in bytes.
+    pub bytes: u64,
+}
+
+/// Lists what openings of the store in a folder have set aside, oldest first. Needs no lock: the store may be in use.
+/// Empty when there is no such folder.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn set_aside(store: &Path) -> Result<Vec<SetAside>, StoreError> {
+    let describe = |(number, folder): (u64, PathBuf)| {
+        let time = Timestamp::from_unix_ms(i64::try_from(number.saturating_mul(1_000)).unwrap_or(i64::MAX));
+        Ok(SetAside { bytes: disk::bytes_below(&folder)?, time, folder })
+    };
+    folders(store)?.into_iter().map(describe).collect()
+}
+
+/// Lists the folders of evidence with their numbers, oldest first.
 fn folders(root: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     let number = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse().ok();
     let mut folders: Vec<(u64, PathBuf)> =
@@ -59,5 +85,22 @@ mod tests {
         let one_more = keep(&folder).unwrap();
         assert!(one_more.is_dir() && !kept[0].exists(), "the oldest goes for one more");
         assert!(kept[1..].iter().all(|path| path.is_dir()));
+    }
+
+    #[test]
+    fn what_was_set_aside_is_listed_with_when_and_how_much() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(set_aside(&root.path().join("nowhere")).unwrap(), []);
+        for (name, bytes) in [("damaged-1795269301", 5), ("damaged-900", 2), ("damaged-x", 1), ("journal", 1)] {
+            fs::create_dir_all(root.path().join(name).join("sled")).unwrap();
+            fs::write(root.path().join(name).join("sled/db"), vec![0; bytes]).unwrap();
+        }
+        let at = |name: &str, seconds: i64, bytes| SetAside {
+            folder: root.path().join(name),
+            time: Timestamp::from_unix_ms(seconds * 1_000),
+            bytes,
+        };
+        let listed = set_aside(root.path()).unwrap();
+        assert_eq!(listed, [at("damaged-900", 900, 2), at("damaged-1795269301", 1_795_269_301, 5)]);
     }
 }

@@ -15,7 +15,9 @@
 //! checksum of key and value and describes itself, every document has a manifest (count, digest and heads), and a
 //! catalogue beside the engine says which documents there must be and how new. After an unclean stop the journal is
 //! replayed and all of it is verified; an engine that does not verify is set aside as evidence and a new one is built
-//! from the raw bytes of its files and the journal, and [`OpenReport`] says exactly which document lost what.
+//! from the raw bytes of its files and the journal, and [`OpenReport`] says exactly which document lost what. It says so
+//! with every opening, until the caller has it written down and calls [`Store::acknowledge`]: the report is on disk before
+//! the repair is, so that no crash hides a loss.
 //!
 //! A group in the journal that is not whole is either a torn write, which nobody was told is saved, or damage. The
 //! difference can be told, because a segment is longer than what is written to it and what is not written is zeros: see
@@ -38,6 +40,7 @@ mod catalogue;
 mod check;
 mod child;
 mod compact;
+mod damage;
 mod disk;
 mod document;
 mod durable;
@@ -71,12 +74,13 @@ pub use compact::compact;
 pub use engines::RedbStore;
 pub use engines::SledStore;
 pub use error::{BackupError, OpenError, StoreError};
+pub use kept::{SetAside, set_aside};
 pub use memory::MemoryStore;
 pub use op::{
     CHUNK_BYTES_MAX, DocumentSummary, GROUP_BYTES_MAX, HEADS_MAX, META_BYTES_MAX, META_KEY_BYTES_MAX, Op,
     SNAPSHOT_BYTES_MAX, SYNC_STATE_BYTES_MAX, SYNC_STATES_MAX, StoredDocument,
 };
-pub use options::{ChildCommand, Options};
+pub use options::{CACHE_BYTES_MIN, ChildCommand, Options};
 pub use report::{
     CompactReport, Damage, DamagedDocument, JournalReport, OpenReport, Progress, SalvageReport, VerifyReport,
 };

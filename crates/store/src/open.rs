@@ -8,6 +8,7 @@ use crate::apply::apply_group;
 use crate::catalogue::{self, Catalogue, Expected, Index, meta_id};
 use crate::check::{Checked, check};
 use crate::child;
+use crate::damage;
 use crate::disk::{self, FolderLock};
 use crate::durable::{Durable, OpenParts};
 use crate::engine::{Engine, within};
@@ -33,9 +34,13 @@ pub(crate) fn open<E: Engine>(root: &Path, options: Options) -> Result<(Durable<
         return create(folder, options, lock);
     };
     check_engine::<E>(&folder, &format)?;
-    let mut opening = Opening { folder, format, options, report: OpenReport::default() };
+    let earlier = damage::read(&folder, &format.sealer)?;
+    let mut opening = Opening { folder, format, options, earlier, report: OpenReport::default() };
     let parts = opening.open::<E>(lock)?;
-    let report = opening.report;
+    let Opening { mut report, earlier, .. } = opening;
+    if let Some(earlier) = earlier {
+        damage::add(&mut report, earlier);
+    }
     if report.is_damaged() {
         tracing::warn!(folder = %root.display(), ?report, "the store was damaged");
     }
@@ -62,7 +67,7 @@ fn create<E: Engine>(
         std::fs::remove_dir_all(&engine_folder).map_err(StoreError::io("remove", &engine_folder))?;
     }
     let snapshots = Snapshots::open(folder.snapshots())?;
-    let engine = E::open(&engine_folder)?;
+    let engine = E::open(&engine_folder, options.cache())?;
     let format = Format::random(E::NAME)?;
     let sealer = format.sealer;
     let catalogue = Catalogue::write(sealer, &folder.root, &Index::default(), 0)?;
@@ -78,6 +83,9 @@ struct Opening {
     folder: Folder,
     format: Format,
     options: Options,
+    /// What earlier openings found and nobody acknowledged.
+    earlier: Option<OpenReport>,
+    /// What this one finds.
     report: OpenReport,
 }
 
@@ -146,9 +154,11 @@ impl Opening {
         self.folder.mend_format(&self.format)?;
         self.folder.settle_engine(E::NAME)?;
         let mut evidence = Evidence::read(&self.folder, &self.format)?;
-        self.folder.remove_clean_mark()?;
         let snapshots = Snapshots::open(self.folder.snapshots())?;
         let clean = evidence.is_clean();
+        if clean {
+            self.folder.remove_clean_mark()?;
+        }
         self.report.journal = evidence.journal.report.clone();
         self.report.catalogue_rows_lost = evidence.catalogue.rows_lost;
         if evidence.catalogue.missing || (evidence.mark.is_some() && !clean) {
@@ -173,16 +183,30 @@ impl Opening {
         }
         let (engine, index) = self.recover::<E>(&evidence, &snapshots, reason)?;
         let next = evidence.next().max(index.stamp_max() + 1);
-        name_suspects(&evidence.journal.suspects, &index, &mut self.report.damaged);
-        if self.report.is_damaged() && self.report.set_aside.is_none() {
-            // The engine is whole, but the files that are written anew below are evidence.
-            self.report.set_aside = Some(kept::keep(&self.folder)?);
+        if self.report.set_aside.is_none() {
+            name_suspects(&evidence.journal.suspects, &index, &mut self.report.damaged);
+            if self.report.is_damaged() {
+                // The engine is whole, but the files that are written anew below are evidence.
+                self.report.set_aside = Some(kept::keep(&self.folder)?);
+                self.remember()?;
+            }
         }
+        // A mark that does not fit says that there is damage, so it stays until that is written down.
+        self.folder.remove_clean_mark()?;
         // Engine first, then the list of what it holds, then the journal that could make it again.
         engine.sync()?;
         let catalogue = Catalogue::write(sealer, &self.folder.root, &index, evidence.generation())?;
         let journal = Journal::begin(sealer, &self.folder.journal(), next, catalogue.mark())?;
         Ok(self.parts(snapshots, journal, catalogue, engine, index, lock))
+    }
+
+    /// Writes down what was found, with what earlier openings found. From here on the repair may hide it.
+    fn remember(&self) -> Result<(), StoreError> {
+        let mut all = self.report.clone();
+        if let Some(earlier) = self.earlier.clone() {
+            damage::add(&mut all, earlier);
+        }
+        damage::write(&self.folder, &self.format.sealer, &all)
     }
 
     fn parts<E>(
@@ -265,7 +289,8 @@ impl Opening {
             let message = "its folder is missing".to_owned();
             return Err(StoreError::Engine { engine: E::NAME, what: "open", message });
         }
-        within("open", self.deadline::<E>(), move || E::open(&path))
+        let cache_bytes = self.options.cache();
+        within("open", self.deadline::<E>(), move || E::open(&path, cache_bytes))
     }
 
     fn deadline<E: Engine>(&self) -> Duration {
@@ -277,19 +302,21 @@ impl Opening {
         let sources = [current.clone()];
         let sealer = &self.format.sealer;
         let Rebuilt { index, damaged, meta_rows_lost, rows, referred } =
-            rebuild::rebuild::<E>(sealer, &sources, &new, evidence, snapshots, &mut |_| {})?;
+            rebuild::rebuild::<E>(sealer, &sources, (&new, self.options.cache()), evidence, snapshots, &mut |_| {})?;
         let aside = kept::keep(&self.folder)?;
+        self.report.set_aside = Some(aside.clone());
+        self.report.rebuilt_rows = rows;
+        self.report.damaged = damaged;
+        self.report.meta_rows_lost = meta_rows_lost;
+        name_suspects(&evidence.journal.suspects, &index, &mut self.report.damaged);
+        self.remember()?;
         if current.exists() {
             disk::rename_durably(&current, &aside.join(E::NAME))?;
         }
         disk::rename_durably(&new, &current)?;
         // Altered snapshots are evidence too, and so are those whose document is lost.
         snapshots.set_aside(&referred, &aside.join("snapshots"))?;
-        self.report.set_aside = Some(aside);
-        self.report.rebuilt_rows = rows;
-        self.report.damaged = damaged;
-        self.report.meta_rows_lost = meta_rows_lost;
-        Ok((E::open(&current)?, index))
+        Ok((E::open(&current, self.options.cache())?, index))
     }
 }
 

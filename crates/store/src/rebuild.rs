@@ -39,11 +39,11 @@ pub(crate) struct Rebuilt {
     pub(crate) referred: BTreeSet<(DocumentId, [u8; 32])>,
 }
 
-/// Builds the engine `target` anew, closed and durable, from all files below `sources` and the journal.
+/// Builds the engine `target` anew, with so much memory for its cache, closed and durable, from all files below `sources` and the journal.
 pub(crate) fn rebuild<E: Engine>(
     sealer: &Sealer,
     sources: &[PathBuf],
-    target: &Path,
+    (target, cache_bytes): (&Path, u64),
     evidence: &Evidence,
     snapshots: &Snapshots,
     progress: &mut dyn FnMut(Progress),
@@ -51,7 +51,7 @@ pub(crate) fn rebuild<E: Engine>(
     if target.exists() {
         std::fs::remove_dir_all(target).map_err(StoreError::io("remove", target))?;
     }
-    let engine = E::open(target)?;
+    let engine = E::open(target, cache_bytes)?;
     let mut rebuilt = Rebuilt::default();
     let documents_total = evidence.expected().documents.len() as u64;
     let mut done = Progress { documents_total, ..Progress::default() };

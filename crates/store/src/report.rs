@@ -101,7 +101,8 @@ impl JournalReport {
     }
 }
 
-/// What opening a store found and did.
+/// What opening a store found and did, and the damage that earlier openings found and nobody acknowledged: see
+/// [`Store::acknowledge`](crate::Store::acknowledge).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct OpenReport {
@@ -113,7 +114,8 @@ pub struct OpenReport {
     pub journal: JournalReport,
     /// Rows of the catalogue (the list of what must be there) that could not be read.
     pub catalogue_rows_lost: u64,
-    /// Where the damaged engine files and the journal were set aside, as evidence. `None` when nothing was damaged.
+    /// Where the damaged engine files and the journal were set aside, as evidence; the newest folder, when there are
+    /// several. `None` when nothing was damaged.
     pub set_aside: Option<PathBuf>,
     /// Why the engine's files were not trusted, in words.
     pub reason: Option<String>,

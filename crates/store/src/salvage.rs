@@ -37,10 +37,10 @@ pub fn salvage(
         return Err(OpenError::NotEmpty { folder: into.to_owned() });
     }
     match format.engine.as_str() {
-        SledEngine::NAME => salvage_with::<SledEngine>(&from, &Folder::new(into), &format, progress),
+        SledEngine::NAME => salvage_with::<SledEngine>(&from, &Folder::new(into), &format, options, progress),
         #[cfg(feature = "redb")]
         crate::engine::redb::RedbEngine::NAME => {
-            salvage_with::<crate::engine::redb::RedbEngine>(&from, &Folder::new(into), &format, progress)
+            salvage_with::<crate::engine::redb::RedbEngine>(&from, &Folder::new(into), &format, options, progress)
         }
         other => {
             let (folder, found) = (folder.to_owned(), other.to_owned());
@@ -53,6 +53,7 @@ fn salvage_with<E: Engine>(
     from: &Folder,
     into: &Folder,
     format: &Format,
+    options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<SalvageReport, OpenError> {
     let sealer = format.sealer;
@@ -62,7 +63,7 @@ fn salvage_with<E: Engine>(
     // Everything below the folder may hold rows: engine files, and what an earlier opening set aside.
     let sources = [from.root.clone()];
     let target = into.engine(E::NAME);
-    let rebuilt = rebuild::<E>(&sealer, &sources, &target, &evidence, &snapshots, progress)?;
+    let rebuilt = rebuild::<E>(&sealer, &sources, (&target, options.cache()), &evidence, &snapshots, progress)?;
     snapshots.collect(&rebuilt.referred)?;
     let catalogue = Catalogue::write(sealer, &into.root, &rebuilt.index, evidence.generation())?;
     let next = evidence.next().max(rebuilt.index.stamp_max() + 1);

@@ -59,6 +59,16 @@ pub trait Store: Send + Sync + 'static {
     /// When the handle was closed or has stopped.
     fn meta_keys(&self) -> Result<Vec<String>, StoreError>;
 
+    /// Says that what the opening of this handle reported as damaged is written down elsewhere. Until then every opening
+    /// reports it again, whatever became of the process that heard it first. Without damage there is nothing to do, and
+    /// a store that is never damaged need not do anything.
+    ///
+    /// # Errors
+    /// When the handle was closed or has stopped, or the disk fails; then it is reported again.
+    fn acknowledge(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Makes the engine itself durable and drops the journal. Happens by itself as the journal grows.
     ///
     /// # Errors

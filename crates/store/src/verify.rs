@@ -77,9 +77,10 @@ fn check_engine<E: Engine>(
     }
     let deadline = deadline(options, &path);
     child::try_engine(options, &place.root, deadline)?;
+    let cache_bytes = options.cache();
     let (sealer, snapshots, expected) = (*sealer, Snapshots::at(place.snapshots()), evidence.expected());
     within_telling("verify", deadline, progress, move |progress| {
-        let engine = E::open(&path)?;
+        let engine = E::open(&path, cache_bytes)?;
         let checked = check(&engine, &sealer, &snapshots, &expected, progress)?;
         engine.close()?;
         Ok(checked)

@@ -14,6 +14,17 @@ const NEEDLE: &[u8] = b"zebra crossing";
 /// Longest wait for a relay.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether a file below a folder holds the change with [`NEEDLE`].
+fn holds_the_change(folder: &Path) -> bool {
+    let mut found = false;
+    for_each_file(folder, &mut |path| {
+        // It may have given way to a new one just now.
+        let bytes = std::fs::read(path).unwrap_or_default();
+        found |= bytes.windows(NEEDLE.len()).any(|window| window == NEEDLE);
+    });
+    found
+}
+
 /// Damages the change that holds [`NEEDLE`], wherever a copy of it lies below a folder.
 fn damage_the_change(folder: &Path) {
     let mut found = 0;
@@ -148,6 +159,45 @@ fn a_sync_that_meets_damage_says_so_at_once_and_the_next_one_goes_on() {
     let synced = discover(&tablet, &["sync", &url, "--once"]);
     assert_eq!(synced.code, 0, "{synced}");
     assert!(synced.err.contains("lost: Roof 7 ("), "{synced}");
+}
+
+#[test]
+fn what_a_damaged_journal_lost_is_lost_until_a_peer_that_has_it_is_met() {
+    let (home, elsewhere) = (Device::bare(), Device::bare());
+    let (_relay, url) = Running::relay(&home);
+    let (_other_relay, other_url) = Running::relay(&elsewhere);
+    let desktop = tablet(&url);
+    let space = desktop.run(&["space", "list", "--json"]).json()["spaces"][0]["id"].as_str().unwrap().to_owned();
+    let tablet = Device::new();
+    tablet.run(&["space", "join", &space]).ok();
+    tablet.run(&["sync", &url, "--once"]).ok();
+    // What a running process was told is in its journal until the next checkpoint, and stays there when it is killed.
+    let running = Running::start(&tablet, &["sync", &url, "--json"]);
+    desktop.run(&["sync", &url, "--once"]).ok();
+    let journal = tablet.path("data/store/journal");
+    let deadline = Instant::now() + PATIENCE;
+    while !holds_the_change(&journal) {
+        assert!(Instant::now() < deadline, "the change did not come");
+        // Another process writes it: there is no event to await here.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(running);
+    damage_the_change(&journal);
+
+    let is_lost = || tablet.run(&["status"]).ok().contains("lost       Roof 7 (");
+    assert!(is_lost(), "named by the first command, whichever it is");
+    assert!(!tablet.run(&["export", "Roof 7"]).ok().contains("zebra"), "the loss is real");
+    let synced = tablet.run(&["sync", &other_url, "--once"]);
+    assert!(synced.code == 0 && synced.err.contains("still lost: Roof 7 ("), "nobody there has it: {synced}");
+    assert!(synced.err.contains("no relay had all of it") && is_lost(), "{synced}");
+
+    let synced = tablet.run(&["sync", &url, "--once"]);
+    assert!(synced.code == 0 && synced.err.contains("back: Roof 7 ("), "{synced}");
+    assert!(synced.err.contains("has all that it had"), "what it had is known: {synced}");
+    assert!(!is_lost() && !tablet.run(&["sync", &other_url, "--once"]).err.contains("lost"), "told no more");
+    assert_eq!(tablet.run(&["export", "Roof 7"]).ok(), desktop.run(&["export", "Roof 7"]).ok());
+    let listed = tablet.run(&["evidence", "list", "--kind", "store", "--json"]).json();
+    assert_eq!(listed["records"].as_array().unwrap().len(), 1, "reported once: {listed}");
 }
 
 #[test]

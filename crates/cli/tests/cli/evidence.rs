@@ -167,5 +167,23 @@ fn a_folder_without_evidence_says_so() {
     let device = Device::new();
     let listed = device.run(&["evidence", "list"]);
     assert_eq!((listed.code, listed.out.as_str(), listed.err.as_str()), (0, "", "nothing was refused\n"));
+    let listed = device.run(&["evidence", "list", "--kind", "panic"]);
+    assert_eq!((listed.code, listed.err.as_str()), (0, "nothing was refused\n"), "of no other kind either");
     assert_eq!(Device::bare().run(&["evidence", "list"]).code, 7);
+}
+
+#[test]
+fn folders_that_the_store_set_aside_are_listed_by_age_and_nothing_else_is() {
+    let device = Device::new();
+    for (name, bytes) in [("damaged-1795269301", 3_000), ("damaged-900", 2), ("damaged-goods", 9), ("damaged-1-1", 9)] {
+        std::fs::create_dir_all(device.path("data/store").join(name)).unwrap();
+        device.write(&format!("data/store/{name}/db"), vec![0; bytes]);
+    }
+    let listed = device.run(&["evidence", "list", "--json"]).json();
+    let aside: Vec<_> =
+        listed["set_aside"].as_array().unwrap().iter().map(|aside| (&aside["time"], &aside["bytes"])).collect();
+    assert_eq!(
+        aside,
+        [(&"1970-01-01T00:15:00.000Z".into(), &2.into()), (&"2026-11-21T13:55:01.000Z".into(), &3_000.into())]
+    );
 }

@@ -10,6 +10,7 @@ use super::Durable;
 use super::newer::Newer;
 use crate::catalogue::meta_id;
 use crate::check::meta_rows;
+use crate::damage;
 use crate::disk;
 use crate::document::DocumentReader;
 use crate::engine::Engine;
@@ -113,6 +114,11 @@ impl<E: Engine> Store for Durable<E> {
             let rows = meta_rows(engine, &self.sealer)?;
             Ok(rows.into_iter().filter_map(|(key, _)| key).collect())
         })
+    }
+
+    fn acknowledge(&self) -> Result<(), StoreError> {
+        // With the engine: once that is closed, another handle may have the folder, and a report of its own.
+        self.with_engine(|_| damage::forget(&self.folder))
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {

@@ -107,7 +107,7 @@ impl<E: Engine> Durable<E> {
         if new_folder.exists() {
             fs::remove_dir_all(&new_folder).map_err(StoreError::io("remove", &new_folder))?;
         }
-        let new = E::open(&new_folder)?;
+        let new = E::open(&new_folder, self.options.cache())?;
         let mut done = Progress { documents_total: self.index().documents.len() as u64, ..Progress::default() };
         let mut seen = |space: Space, key: &[u8], bytes: u64| {
             // The manifest is the first row of a document.
@@ -123,7 +123,7 @@ impl<E: Engine> Durable<E> {
         let (current, old) = (self.folder.engine(name), self.folder.engine_old(name));
         disk::rename_durably(&current, &old)?;
         disk::rename_durably(&new_folder, &current)?;
-        *engine = Some(E::open(&current)?);
+        *engine = Some(E::open(&current, self.options.cache())?);
         drop(engine);
         fs::remove_dir_all(&old).map_err(StoreError::io("remove", &old))?;
         self.counters.rewrites.fetch_add(1, Ordering::Relaxed);

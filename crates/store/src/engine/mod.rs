@@ -15,8 +15,6 @@ use crate::error::StoreError;
 use crate::report::Progress;
 use crate::row::{RowChange, Space};
 
-/// Memory that an engine may use for its cache: small, as sled's measured faults grow with what is unflushed.
-pub(crate) const CACHE_BYTES: usize = 64 << 20;
 /// Most bytes given to an engine before it is flushed. sled deadlocks against itself with 256 KiB unflushed, never
 /// with 64 or 128; this leaves room for a last row.
 pub(crate) const UNFLUSHED_BYTES_MAX: usize = 60 << 10;
@@ -29,8 +27,9 @@ pub(crate) trait Engine: Sized + Send + Sync + 'static {
     /// Names the engine, its folder, and the program that can open it.
     const NAME: &'static str;
 
-    /// Opens or creates the engine in its folder; new files are durable when this returns.
-    fn open(folder: &Path) -> Result<Self, StoreError>;
+    /// Opens or creates the engine in its folder, with so much memory for its cache; new files are durable when this
+    /// returns.
+    fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError>;
 
     /// Gives the value of a key.
     fn value(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ::redb::{Database, Durability, Error, ReadableDatabase, TableDefinition};
 
-use super::{CACHE_BYTES, Engine, Visit, guarded};
+use super::{Engine, Visit, guarded};
 use crate::disk;
 use crate::error::StoreError;
 use crate::row::{RowChange, Space};
@@ -53,10 +53,11 @@ impl RedbEngine {
 impl Engine for RedbEngine {
     const NAME: &'static str = "redb";
 
-    fn open(folder: &Path) -> Result<Self, StoreError> {
+    fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         disk::create_folder(folder)?;
         let path = folder.join("rows.redb");
-        let database = guarded(Self::NAME, "open", || Database::builder().set_cache_size(CACHE_BYTES).create(&path))?;
+        let cache_bytes = usize::try_from(cache_bytes).unwrap_or(usize::MAX);
+        let database = guarded(Self::NAME, "open", || Database::builder().set_cache_size(cache_bytes).create(&path))?;
         let engine = Self { folder: folder.to_owned(), database };
         guarded(Self::NAME, "create tables", || engine.transact(Durability::Immediate, &[]))?;
         disk::sync_below(folder)?;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::{CACHE_BYTES, Engine, UNFLUSHED_BYTES_MAX, Visit, guarded};
+use super::{Engine, UNFLUSHED_BYTES_MAX, Visit, guarded};
 use crate::disk;
 use crate::error::StoreError;
 use crate::row::{RowChange, Space};
@@ -45,12 +45,12 @@ impl SledEngine {
 impl Engine for SledEngine {
     const NAME: &'static str = "sled";
 
-    fn open(folder: &Path) -> Result<Self, StoreError> {
+    fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         disk::create_folder(folder)?;
         let start = Instant::now();
         let database = loop {
             // No background flusher: the store decides when to flush. The file is locked by sled itself.
-            let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES as u64).flush_every_ms(None);
+            let config = sled::Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
             match guarded(Self::NAME, "open", || config.open()) {
                 Err(StoreError::Engine { message, .. })
                     if message.contains("could not acquire lock") && start.elapsed() < RELEASE_PATIENCE =>
@@ -135,12 +135,13 @@ impl Engine for SledEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::CACHE_BYTES_MIN;
 
     #[test]
     fn no_more_is_ever_left_unflushed_than_what_is_known_not_to_deadlock() {
         // 256 KiB deadlocks within seconds, 64 and 128 KiB never did.
         let folder = tempfile::tempdir().unwrap();
-        let engine = SledEngine::open(folder.path()).unwrap();
+        let engine = SledEngine::open(folder.path(), CACHE_BYTES_MIN).unwrap();
         let row = |number: u32, len: usize| RowChange {
             space: if number.is_multiple_of(50) { Space::Meta } else { Space::Data },
             key: number.to_be_bytes().to_vec(),

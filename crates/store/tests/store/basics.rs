@@ -329,3 +329,25 @@ fn engine_files_that_grew_too_large_are_written_anew() {
         check(&*engine.open(folder.path()));
     }
 }
+
+#[test]
+fn a_cache_of_nothing_is_taken_as_the_least_that_the_engine_works_with() {
+    for engine in Engine::ALL {
+        let folder = tempdir().unwrap();
+        let open = || engine.try_open(folder.path(), Options { cache_bytes: 0, ..options() }).unwrap().0;
+        let store = open();
+        // Twice the least cache, so that rows are read again from the files.
+        for id in 0..20 {
+            store.commit(&[append(id, &[noise(100_000, u64::from(id))], 1)]).unwrap();
+        }
+        store.checkpoint().unwrap();
+        let holds = |store: &dyn Store| {
+            (0..20).for_each(|id| {
+                assert_eq!(store.load(&document(id)).unwrap().unwrap().changes, [noise(100_000, u64::from(id))]);
+            });
+        };
+        holds(&*store);
+        drop(store);
+        holds(&*open());
+    }
+}

@@ -66,6 +66,7 @@ fn a_store_whose_engine_files_vanish_says_which_documents_went_and_goes_on() {
             assert_eq!(zero == held[0], !clean);
             assert_eq!(report.damaged.len(), usize::from(DOCUMENTS) - usize::from(!clean), "{report:?}");
             store.commit(&[append(5, &[noise(1, 1)], 1)]).unwrap();
+            store.acknowledge().unwrap();
             store.close().unwrap();
             drop(store);
             let store = engine.open(folder.path());

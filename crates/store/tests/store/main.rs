@@ -3,6 +3,7 @@
 // Helpers of tests are tests too; clippy allows `unwrap` only in the test functions themselves.
 #![allow(clippy::unwrap_used)]
 
+mod acknowledged;
 mod backups;
 mod basics;
 mod common;

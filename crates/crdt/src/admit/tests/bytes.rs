@@ -102,20 +102,34 @@ pub fn long_keys(count: u64, key_bytes: usize) -> Vec<u8> {
 /// A change as [`run_length_bomb`] makes it, with another action for each of the operations (1 inserts nulls, 0 maps), and
 /// by this actor.
 pub fn run_length_bomb_of(count: u64, action: u8, actor: u8) -> Vec<u8> {
-    assert!(count > 3);
+    run_length_bomb_after(count, action, actor, 1, &[])
+}
+
+/// A change as [`run_length_bomb_of`] makes it, on top of others; its operations have the numbers from `start`, which is
+/// below 63.
+pub fn run_length_bomb_after(count: u64, action: u8, actor: u8, start: u8, dependencies: &[[u8; 32]]) -> Vec<u8> {
+    assert!(count > 3 && start < 63, "numbers of one byte");
     let columns = [
         (0x01, [nulls(1), run(count, &[0])].concat()),
-        (0x02, [nulls(1), run(count, &[1])].concat()),
+        (0x02, [nulls(1), run(count, &[start])].concat()),
         (0x11, [nulls(2), run(count - 1, &[0])].concat()),
-        (0x13, [nulls(1), sleb(-2), vec![0, 2], run(count - 2, &[1])].concat()),
+        (0x13, [nulls(1), sleb(-2), vec![0, start + 1], run(count - 2, &[1])].concat()),
         (0x15, [run(1, &[1, b'l']), nulls(count)].concat()),
         (0x34, [leb(1), leb(count)].concat()),
         (0x42, [run(1, &[2]), run(count, &[action])].concat()),
         (0x56, run(count + 1, &[0])),
         (0x70, run(count + 1, &[0])),
     ];
-    let mut body = change_body(1, &[], &[], &columns);
-    // Behind the number of dependencies and the length of the actor.
-    body[2] = actor;
+    let mut body = change_body(start.into(), dependencies, &[], &columns);
+    // Behind the dependencies and the length of the actor: the actor, and its first number.
+    let at = 2 + 32 * dependencies.len();
+    body[at..at + 2].copy_from_slice(&[actor, 1]);
     chunk(1, &body)
+}
+
+/// The hash of a change that is not compressed.
+#[allow(dead_code, reason = "not every program that includes this file uses it")]
+pub fn hash_of(change: &[u8]) -> [u8; 32] {
+    // Its type, length and body, without magic bytes and checksum.
+    Sha256::digest(&change[8..]).into()
 }
