@@ -59,6 +59,11 @@ impl Goodbye {
         Self::new(code::RESTART, format!("the relay restarts; retry-after={}", retry_after.as_secs()))
     }
 
+    /// Tells a client why not now, and when to come back.
+    pub fn try_later(reason: &str, retry_after: Duration) -> Self {
+        Self::new(code::TRY_LATER, format!("{reason}; come back later; retry-after={}", retry_after.as_secs()))
+    }
+
     /// Reads when the peer wants us back, if it said so; at most an hour.
     pub fn retry_after(&self) -> Option<Duration> {
         let (_, rest) = self.reason.split_once("retry-after=")?;
@@ -76,6 +81,9 @@ mod tests {
     fn a_restart_says_when_to_come_back() {
         let goodbye = Goodbye::restart(Duration::from_secs(7));
         assert_eq!((goodbye.code, goodbye.retry_after()), (1012, Some(Duration::from_secs(7))));
+        let goodbye = Goodbye::try_later("no room", Duration::from_secs(5));
+        assert_eq!((goodbye.code, goodbye.retry_after()), (1013, Some(Duration::from_secs(5))));
+        assert_eq!(goodbye.reason, "no room; come back later; retry-after=5");
         assert_eq!(Goodbye::new(1000, "bye").retry_after(), None);
         assert_eq!(Goodbye::new(1012, "retry-after=").retry_after(), None);
         assert_eq!(Goodbye::new(1012, "retry-after=99999999").retry_after(), Some(Duration::from_secs(3600)));

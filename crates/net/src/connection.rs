@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -10,6 +11,9 @@ use tokio::sync::oneshot;
 use crate::close::Goodbye;
 use crate::meter::Meter;
 use crate::network::Network;
+
+/// When a peer that was cut to make room may come back: those who waited for the room have had it by then.
+const NO_ROOM_WAIT: Duration = Duration::from_secs(5);
 
 /// One unit on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub enum Frame {
 /// 4. [`poll_close`](Self::poll_close) comes last: it ends our direction, then throws away what still comes until the
 ///    peer ends too. Closing with unread bytes would reset the connection and could destroy our last word on its way.
 ///    The caller sets a deadline.
+/// 5. Whoever ends a connection calls [`stop_receiving`](Self::stop_receiving) first, at any time. After it,
+///    [`poll_receive`](Self::poll_receive) still gives the peer's last word.
 pub trait Transport: Send + 'static {
     /// Reads the next frame; `None` when the peer has ended the connection.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>>;
@@ -52,6 +58,10 @@ pub trait Transport: Send + 'static {
     }
     /// Waits until all taken frames are with the operating system.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+    /// Gives back at once what is held for messages on their way in. From now on they are thrown away as they come;
+    /// what was taken to be sent stays. A transport that holds nothing needs none of this, and one that wraps another
+    /// must pass it on.
+    fn stop_receiving(&mut self) {}
     /// Ends the connection.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// What has moved so far: how the pump knows a slow peer from a dead one.
@@ -163,7 +173,7 @@ impl LinkError {
             Self::Text => Some(Goodbye::new(code::UNSUPPORTED, "only binary messages are spoken here")),
             Self::Utf8 => Some(Goodbye::new(code::NOT_UTF8, "the text is not UTF-8")),
             Self::Protocol { detail } => Some(Goodbye::new(code::PROTOCOL, detail.clone())),
-            Self::NoRoom => Some(Goodbye::new(code::TRY_LATER, "no room for a long message; try later")),
+            Self::NoRoom => Some(Goodbye::try_later("no room for a long message now", NO_ROOM_WAIT)),
             Self::Io(_) | Self::PingFlood | Self::Ended => None,
         }
     }

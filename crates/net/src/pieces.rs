@@ -5,29 +5,26 @@
 //! a long data frame is handed to it as a row of short ones, as if the peer had fragmented its message; only headers
 //! are made up, the masked bytes pass as they are. The memory of a message is then that of the bytes that have really
 //! come, and [`Seat`] bounds their sum over all connections.
+//!
+//! When a connection ends, what is still to come of messages is thrown away here, and only control frames pass.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 
+use self::header::{Bytes14, HEAD_END, header, missing, parse, through_head};
 use crate::room::Seat;
 
 /// Longest data frame that the library sees. A multiple of 4, so that a masked frame can be cut with one mask.
 pub(crate) const PIECE_BYTES: usize = 4096;
 
-/// Longest header: two bytes, eight of length, four of mask.
-const HEADER_BYTES_MAX: usize = 14;
-
-/// Ends the head of an HTTP answer.
-const HEAD_END: &[u8] = b"\r\n\r\n";
-
 const FINAL: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
 const BINARY: u8 = 0x02;
 const CONTROL: u8 = 0x08;
-const MASKED: u8 = 0x80;
 
 /// A stream of WebSocket frames in which no data frame is longer than [`PIECE_BYTES`]. Writing passes through.
 pub(crate) struct Pieces<S> {
@@ -43,6 +40,12 @@ pub(crate) struct Pieces<S> {
     /// The message is complete; the next read says that it has been taken.
     is_whole: bool,
     seat: Option<Seat>,
+    /// Data frames are skipped.
+    is_stopped: bool,
+    /// What is written goes to `unwritten`.
+    gathers: bool,
+    /// Written before anything else.
+    unwritten: BytesMut,
 }
 
 /// Where in the stream the next byte is.
@@ -54,6 +57,8 @@ enum Place {
     Header,
     /// In a frame, or a piece of one.
     Payload { left: usize, frame: Frame },
+    /// In something that nobody will see.
+    Skipped { left: u64 },
     /// In something that the library will refuse.
     Refused,
 }
@@ -77,35 +82,6 @@ impl Frame {
     }
 }
 
-/// A few bytes in place.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bytes14 {
-    bytes: [u8; HEADER_BYTES_MAX],
-    start: usize,
-    end: usize,
-}
-
-impl Bytes14 {
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
-        self.end += bytes.len();
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
-    }
-
-    /// Moves what fits into a buffer.
-    fn drain_into(&mut self, buf: &mut ReadBuf<'_>) {
-        let count = buf.remaining().min(self.end - self.start);
-        buf.put_slice(&self.bytes[self.start..self.start + count]);
-        self.start += count;
-        if self.start == self.end {
-            *self = Self::default();
-        }
-    }
-}
-
 impl<S: AsyncRead> Pieces<S> {
     /// Reads frames. Data frames announced as longer than the limit pass uncut: the library refuses them by their
     /// header.
@@ -119,6 +95,9 @@ impl<S: AsyncRead> Pieces<S> {
             message_bytes: 0,
             is_whole: false,
             seat,
+            is_stopped: false,
+            gathers: false,
+            unwritten: BytesMut::new(),
         }
     }
 
@@ -129,6 +108,31 @@ impl<S: AsyncRead> Pieces<S> {
 
     pub(crate) fn get_mut(&mut self) -> &mut BufReader<S> {
         &mut self.inner
+    }
+
+    /// Skips data frames from now on, and gives the room back. True when there was some: then the library holds much of
+    /// a message that will never be whole.
+    pub(crate) fn stop_messages(&mut self) -> bool {
+        self.is_stopped = true;
+        self.seat.take().is_some_and(|seat| seat.is_taken())
+    }
+
+    /// Skips what is left of the frame in progress: whoever reads on has seen nothing of it.
+    pub(crate) fn skip_frame(&mut self) {
+        self.header = Bytes14::default();
+        self.is_whole = false;
+        if let Place::Payload { left, frame } = self.place {
+            self.skip(left as u64 + frame.rest);
+        }
+    }
+
+    /// Whether what is written is only gathered, to be written later.
+    pub(crate) fn gather(&mut self, gathers: bool) {
+        self.gathers = gathers;
+    }
+
+    fn skip(&mut self, left: u64) {
+        self.place = if left == 0 { Place::Header } else { Place::Skipped { left } };
     }
 }
 
@@ -167,11 +171,17 @@ impl<S: AsyncRead + Unpin> Pieces<S> {
                 *left -= used;
                 used
             }
+            Place::Skipped { left } => {
+                let used = usize::try_from(*left).map_or(available.len(), |left| left.min(available.len()));
+                *left -= used as u64;
+                used
+            }
         };
         Pin::new(&mut self.inner).consume(used);
         match self.place {
             Place::Header if missing(self.gathered.as_slice()) == 0 => self.begin_frame(),
             Place::Payload { left: 0, frame } => self.end_piece(frame),
+            Place::Skipped { left: 0 } => self.place = Place::Header,
             _ => {}
         }
         Poll::Ready(Ok(true))
@@ -184,7 +194,9 @@ impl<S: AsyncRead + Unpin> Pieces<S> {
         let [first, ..] = *header else { return };
         let frame = Frame { first, mask, rest: length };
         let is_known = first & OPCODE <= BINARY;
-        if length > self.frame_bytes_max as u64 {
+        if self.is_stopped && frame.is_data() {
+            self.skip(length);
+        } else if length > self.frame_bytes_max as u64 {
             self.header = gathered;
             self.place = Place::Refused;
         } else if is_known && length > PIECE_BYTES as u64 {
@@ -215,6 +227,9 @@ impl<S: AsyncRead + Unpin> Pieces<S> {
     }
 
     fn end_piece(&mut self, frame: Frame) {
+        if frame.rest > 0 && self.is_stopped {
+            return self.skip(frame.rest);
+        }
         if frame.rest > 0 {
             // From its second piece on, a frame continues.
             return self.begin_piece(Frame { first: frame.first & FINAL, ..frame });
@@ -257,81 +272,43 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pieces<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Pieces<S> {
+    fn poll_unwritten(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unwritten.has_remaining() {
+            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.unwritten))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unwritten.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Pieces<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.gathers {
+            self.unwritten.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        ready!(self.poll_unwritten(cx))?;
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.gathers {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_unwritten(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_unwritten(cx))?;
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 
-/// Counts the bytes up to the end of a head, or all; keeps what has been seen of the end.
-fn through_head(bytes: &[u8], seen: &mut usize) -> usize {
-    for (at, byte) in bytes.iter().enumerate() {
-        *seen = match *byte {
-            byte if byte == HEAD_END[*seen] => *seen + 1,
-            b'\r' => 1,
-            _ => 0,
-        };
-        if *seen == HEAD_END.len() {
-            return at + 1;
-        }
-    }
-    bytes.len()
-}
-
-/// Counts the bytes that a header still lacks, as far as can be told.
-fn missing(gathered: &[u8]) -> usize {
-    let whole = match gathered.get(1) {
-        None => 2,
-        Some(second) => {
-            let length = match second & !MASKED {
-                126 => 2,
-                127 => 8,
-                _ => 0,
-            };
-            2 + length + if second & MASKED == 0 { 0 } else { 4 }
-        }
-    };
-    whole - gathered.len()
-}
-
-/// Reads length and mask of a whole header.
-fn parse(header: &[u8]) -> (u64, Option<[u8; 4]>) {
-    let [_, second, rest @ ..] = header else { return (0, None) };
-    let long = match second & !MASKED {
-        126 => 2,
-        127 => 8,
-        short => return (u64::from(short), mask(rest)),
-    };
-    let (length, rest) = rest.split_at(long);
-    (length.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), mask(rest))
-}
-
-fn mask(rest: &[u8]) -> Option<[u8; 4]> {
-    rest.try_into().ok()
-}
-
-/// Writes the header of a piece.
-fn header(first: u8, length: u16, mask: Option<[u8; 4]>) -> Bytes14 {
-    let mut header = Bytes14::default();
-    let masked = if mask.is_some() { MASKED } else { 0 };
-    match u8::try_from(length) {
-        Ok(short) if short < 126 => header.push(&[first, masked | short]),
-        _ => {
-            header.push(&[first, masked | 126]);
-            header.push(&length.to_be_bytes());
-        }
-    }
-    header.push(mask.as_ref().map_or(&[], |mask| &mask[..]));
-    header
-}
-
+mod header;
 #[cfg(test)]
 mod tests;

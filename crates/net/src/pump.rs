@@ -30,9 +30,6 @@ const READ_BATCH: usize = 64;
 /// Longest wait for the peer to answer our goodbye.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Longest time for the goodbye to a peer that was cut to make room.
-const NO_ROOM_DEADLINE: Duration = Duration::from_millis(200);
-
 /// Something to write.
 #[derive(Clone, Debug)]
 pub enum Outgoing {
@@ -376,6 +373,8 @@ async fn finish(transport: &mut dyn Transport, reason: &CloseReason, deadline: D
         CloseReason::Remote(_) => None,
         CloseReason::Vanished | CloseReason::Silent(_) => return,
     };
+    // The peer has some seconds to hear us. Others need not wait for its room until then.
+    transport.stop_receiving();
     let ending = async {
         if let Some(goodbye) = goodbye {
             poll_fn(|cx| transport.poll_ready(cx)).await?;
@@ -392,8 +391,6 @@ async fn finish(transport: &mut dyn Transport, reason: &CloseReason, deadline: D
         poll_fn(|cx| transport.poll_close(cx)).await;
         Ok::<(), LinkError>(())
     };
-    let is_pressed = matches!(reason, CloseReason::Failed(LinkError::NoRoom));
-    let deadline = if is_pressed { NO_ROOM_DEADLINE } else { deadline };
     // Whether the peer heard us or not, the connection is dropped now.
     let _ = timeout(deadline, ending).await;
 }

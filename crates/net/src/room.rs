@@ -9,17 +9,17 @@
 //! messages come from. Who uploads at a fair pace is not touched before that, and who sends short messages never needs
 //! any of this.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
 
 use crate::network::Network;
+
+pub(crate) use self::seat::Seat;
 
 /// Bytes of a message that take no room: more than most messages have.
 pub(crate) const FREE_BYTES: usize = 16 * 1024;
@@ -27,7 +27,8 @@ pub(crate) const FREE_BYTES: usize = 16 * 1024;
 /// Room is handed out in blocks of this size.
 const BLOCK_BYTES: usize = 16 * 1024;
 
-/// Who waits looks this often for somebody to cut.
+/// Who waits looks this often for somebody to cut, and all who wait together do not look more often: looking goes over
+/// all guests.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Who waits and has not looked for so long has something else to do, such as ending: others come first. The same time
@@ -39,6 +40,9 @@ const PACE_AFTER: Duration = Duration::from_secs(1);
 
 /// The least pace of a message while others wait for room. A mobile phone in a field does better.
 const PACE_BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
+
+/// A message of which nothing has come for so long has no pace any more, however much of it came before.
+const STALL_AFTER: Duration = Duration::from_secs(10);
 
 /// The room of one relay.
 #[derive(Debug)]
@@ -56,12 +60,31 @@ struct Table {
     guests: BTreeMap<u64, Guest>,
     /// What the guests of each owner have together.
     shares: BTreeMap<Owner, Share>,
+    /// The owners of those who wait, in the order in which they get something.
+    queue: BTreeSet<(Rank, Owner)>,
+    /// When somebody last looked for whom to cut.
+    searched_at: Option<Instant>,
+    /// Guests that were looked at to find somebody.
+    #[cfg(test)]
+    visited: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Share {
     guests: usize,
     blocks: usize,
+    /// Those of its guests who wait, with since when.
+    waiting: BTreeSet<(Instant, u64)>,
+}
+
+/// Guests and blocks of an owner, and who of them has waited longest. The least gets the next block.
+type Rank = (usize, usize, (Instant, u64));
+
+impl Share {
+    /// Gives where it stands in the queue, if anybody waits.
+    fn rank(&self) -> Option<Rank> {
+        Some((self.guests, self.blocks, *self.waiting.first()?))
+    }
 }
 
 #[derive(Debug)]
@@ -69,6 +92,8 @@ struct Guest {
     owner: Owner,
     blocks: usize,
     since: Instant,
+    /// When it got a block last.
+    given_at: Instant,
     /// Since when it waits for more.
     waits_since: Option<Instant>,
     /// For how long it has waited before.
@@ -118,17 +143,16 @@ impl Room {
         table.next += 1;
         drop(table);
         let owner = network.map_or(Owner::Seat(id), Owner::Network);
-        Seat { room: Arc::clone(self), id, owner, blocks: 0, look_again: None }
+        Seat::new(Arc::clone(self), id, owner)
     }
 
     /// Takes a block, if there is one and nobody should have it first; else waits. Whoever waits may have somebody cut.
     fn take(&self, id: u64, owner: Owner, waker: &Waker) -> Result<bool, NoRoom> {
         let now = Instant::now();
         let mut table = self.lock();
-        let guest = table.guest(id, owner, now, waker);
-        guest.waker.clone_from(waker);
-        guest.looked_at = now;
-        guest.waits_since.get_or_insert(now);
+        if !table.look(id, owner, now, waker) {
+            return Err(NoRoom);
+        }
         if table.taken < self.blocks_max {
             let first = table.first_waiter(now);
             if first == Some(id) {
@@ -136,12 +160,9 @@ impl Room {
                 return Ok(true);
             }
             table.wake(first);
-        } else if let Some(victim) = table.victim(now) {
+        } else if let Some(victim) = table.search_victim(now) {
             self.cut.fetch_add(1, Ordering::Relaxed);
-            if let Some(guest) = table.guests.get_mut(&victim) {
-                guest.cut_at = Some(now);
-                guest.waker.wake_by_ref();
-            }
+            table.cut(victim, now);
             if victim == id {
                 return Err(NoRoom);
             }
@@ -156,27 +177,68 @@ impl Room {
 }
 
 impl Table {
-    fn guest(&mut self, id: u64, owner: Owner, now: Instant, waker: &Waker) -> &mut Guest {
-        self.guests.entry(id).or_insert_with(|| {
-            self.shares.entry(owner).or_default().guests += 1;
-            Guest::new(owner, now, waker)
-        })
+    /// Notes that a guest, who may be new, looks for room. False when it was cut.
+    fn look(&mut self, id: u64, owner: Owner, now: Instant, waker: &Waker) -> bool {
+        if !self.guests.contains_key(&id) {
+            self.change(owner, |share| share.guests += 1);
+        }
+        let guest = self.guests.entry(id).or_insert_with(|| Guest::new(owner, now, waker));
+        guest.waker.clone_from(waker);
+        guest.looked_at = now;
+        if guest.cut_at.is_some() {
+            return false;
+        }
+        let since = *guest.waits_since.get_or_insert(now);
+        self.change(owner, |share| _ = share.waiting.insert((since, id)));
+        true
     }
 
-    fn share(&self, owner: Owner) -> Share {
-        self.shares.get(&owner).copied().unwrap_or_default()
+    /// Changes an owner's share, and with it the owner's place in the queue.
+    fn change(&mut self, owner: Owner, change: impl FnOnce(&mut Share)) {
+        let share = self.shares.entry(owner).or_default();
+        if let Some(rank) = share.rank() {
+            self.queue.remove(&(rank, owner));
+        }
+        change(share);
+        if let Some(rank) = share.rank() {
+            self.queue.insert((rank, owner));
+        } else if share.guests == 0 {
+            self.shares.remove(&owner);
+        }
     }
 
-    /// Gives who gets the next block: of the owner with the fewest messages and the least room, who came first.
-    fn first_waiter(&self, now: Instant) -> Option<u64> {
-        let waits =
-            |guest: &Guest| guest.waits_since.is_some() && guest.cut_at.is_none() && now - guest.looked_at < AWAY_AFTER;
-        let waiting = self.guests.iter().filter(|(_, guest)| waits(guest));
-        let rank = |guest: &Guest| {
-            let Share { guests, blocks } = self.share(guest.owner);
-            (guests, blocks, guest.waits_since)
-        };
-        waiting.min_by_key(|(_, guest)| rank(guest)).map(|(id, _)| *id)
+    /// Gives how many guests and blocks an owner has.
+    fn share(&self, owner: Owner) -> (usize, usize) {
+        self.shares.get(&owner).map_or((0, 0), |share| (share.guests, share.blocks))
+    }
+
+    /// Gives who gets the next block: of the owner with the fewest messages and the least room, who came first. Who has
+    /// gone away leaves the queue, and comes back to it with the next look.
+    fn first_waiter(&mut self, now: Instant) -> Option<u64> {
+        loop {
+            let ((_, _, (since, id)), owner) = *self.queue.first()?;
+            #[cfg(test)]
+            {
+                self.visited += 1;
+            }
+            if self.guests.get(&id).is_some_and(|guest| now - guest.looked_at < AWAY_AFTER) {
+                return Some(id);
+            }
+            self.change(owner, |share| _ = share.waiting.remove(&(since, id)));
+        }
+    }
+
+    /// Chooses who is cut, unless somebody has just looked.
+    fn search_victim(&mut self, now: Instant) -> Option<u64> {
+        if self.searched_at.is_some_and(|last| now - last < LOOK_AGAIN) {
+            return None;
+        }
+        self.searched_at = Some(now);
+        #[cfg(test)]
+        {
+            self.visited += self.guests.len();
+        }
+        self.victim(now)
     }
 
     /// Chooses who is cut, if anybody deserves it.
@@ -188,44 +250,55 @@ impl Table {
         let holders = || self.guests.iter().filter(|(_, guest)| guest.blocks > 0 && guest.cut_at.is_none());
         if holders().all(|(_, guest)| guest.waits_since.is_some()) {
             // Nobody will ever give anything back.
-            let rank = |guest: &Guest| {
-                let Share { guests, blocks } = self.share(guest.owner);
-                (guests, blocks, guest.blocks)
-            };
+            let rank = |guest: &Guest| (self.share(guest.owner), guest.blocks);
             return holders().max_by_key(|(_, guest)| rank(guest)).map(|(id, _)| *id);
         }
-        let dawdles = |guest: &Guest| !guest.is_whole && guest.waits_since.is_none() && guest.is_slow(now);
+        let is_late = |guest: &Guest| guest.is_slow(now) || now - guest.given_at >= STALL_AFTER;
+        let dawdles = |guest: &Guest| !guest.is_whole && guest.waits_since.is_none() && is_late(guest);
         // Who holds most: cutting those who hold little gives little back.
-        let rank = |guest: &Guest| (self.share(guest.owner).blocks, guest.blocks, std::cmp::Reverse(guest.pace(now)));
+        let rank = |guest: &Guest| (self.share(guest.owner).1, guest.blocks, std::cmp::Reverse(guest.pace(now)));
         holders().filter(|(_, guest)| dawdles(guest)).max_by_key(|(_, guest)| rank(guest)).map(|(id, _)| *id)
+    }
+
+    fn cut(&mut self, id: u64, now: Instant) {
+        let Some(guest) = self.guests.get_mut(&id) else { return };
+        guest.cut_at = Some(now);
+        guest.waker.wake_by_ref();
+        let (owner, since) = (guest.owner, guest.waits_since);
+        self.change(owner, |share| _ = since.map(|since| share.waiting.remove(&(since, id))));
     }
 
     fn give(&mut self, id: u64, now: Instant) {
         let Some(guest) = self.guests.get_mut(&id) else { return };
+        let since = guest.waits_since.take();
         if guest.blocks == 0 {
             guest.since = now;
         } else {
-            guest.waited += guest.waits_since.map_or(Duration::ZERO, |since| now - since);
+            guest.waited += since.map_or(Duration::ZERO, |since| now - since);
         }
-        guest.waits_since = None;
+        guest.given_at = now;
         guest.blocks += 1;
         self.taken += 1;
-        self.shares.entry(guest.owner).or_default().blocks += 1;
+        let owner = guest.owner;
+        self.change(owner, |share| {
+            share.blocks += 1;
+            since.map(|since| share.waiting.remove(&(since, id)));
+        });
         // There may be another block for another.
-        self.wake(self.first_waiter(now));
+        let next = self.first_waiter(now);
+        self.wake(next);
     }
 
     fn leave(&mut self, id: u64) {
         let Some(guest) = self.guests.remove(&id) else { return };
         self.taken -= guest.blocks;
-        if let Some(share) = self.shares.get_mut(&guest.owner) {
+        self.change(guest.owner, |share| {
             share.guests -= 1;
             share.blocks -= guest.blocks;
-            if share.guests == 0 {
-                self.shares.remove(&guest.owner);
-            }
-        }
-        self.wake(self.first_waiter(Instant::now()));
+            guest.waits_since.map(|since| share.waiting.remove(&(since, id)));
+        });
+        let next = self.first_waiter(Instant::now());
+        self.wake(next);
     }
 
     fn wake(&self, id: Option<u64>) {
@@ -241,6 +314,7 @@ impl Guest {
             owner,
             blocks: 0,
             since: now,
+            given_at: now,
             waits_since: None,
             waited: Duration::ZERO,
             is_whole: false,
@@ -267,71 +341,6 @@ impl Guest {
     }
 }
 
-/// One connection's part of the room.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    room: Arc<Room>,
-    id: u64,
-    owner: Owner,
-    blocks: usize,
-    /// While it waits.
-    look_again: Option<Pin<Box<Sleep>>>,
-}
-
-impl Seat {
-    /// Takes room until there is enough for a message of this length. Must be polled again when it is woken: it may
-    /// have been cut meanwhile.
-    pub(crate) fn poll_hold(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<Result<(), NoRoom>> {
-        let wanted = bytes.saturating_sub(FREE_BYTES).div_ceil(BLOCK_BYTES);
-        if wanted == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        if self.is_cut() {
-            return Poll::Ready(Err(NoRoom));
-        }
-        while self.blocks < wanted {
-            if self.room.take(self.id, self.owner, cx.waker())? {
-                self.blocks += 1;
-                self.look_again = None;
-                continue;
-            }
-            let look_again = self.look_again.get_or_insert_with(|| Box::pin(sleep(LOOK_AGAIN)));
-            if look_again.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            look_again.as_mut().reset(Instant::now() + LOOK_AGAIN);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// The message is all there.
-    pub(crate) fn is_whole(&self) {
-        if self.blocks > 0
-            && let Some(guest) = self.room.lock().guests.get_mut(&self.id)
-        {
-            guest.is_whole = true;
-        }
-    }
-
-    /// The message has been taken.
-    pub(crate) fn release(&mut self) {
-        if self.blocks > 0 || self.look_again.is_some() {
-            self.room.lock().leave(self.id);
-        }
-        self.blocks = 0;
-        self.look_again = None;
-    }
-
-    fn is_cut(&self) -> bool {
-        self.room.lock().guests.get(&self.id).is_some_and(|guest| guest.cut_at.is_some())
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
+mod seat;
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use futures_util::{Sink, Stream};
+use futures_util::{FutureExt, Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
@@ -102,7 +102,8 @@ pub(crate) fn buffered<S: AsyncRead>(io: S) -> BufReader<S> {
 }
 
 pub(crate) struct WebSocketTransport<S> {
-    socket: WebSocketStream<Pieces<S>>,
+    /// `None` only while it is replaced.
+    socket: Option<WebSocketStream<Pieces<S>>>,
     meter: Arc<Meter>,
     /// What is left to send of a long message.
     rest: Option<Bytes>,
@@ -114,7 +115,11 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     pub(crate) fn new(socket: WebSocketStream<Pieces<S>>, meter: Arc<Meter>) -> Self {
-        Self { socket, meter, rest: None, write_ended: false }
+        Self { socket: Some(socket), meter, rest: None, write_ended: false }
+    }
+
+    fn socket(&mut self) -> &mut WebSocketStream<Pieces<S>> {
+        self.socket.as_mut().expect("whoever takes it puts one back")
     }
 
     fn start_fragment(&mut self, mut bytes: Bytes, kind: Data) -> Result<(), LinkError> {
@@ -125,7 +130,7 @@ where
     }
 
     fn start(&mut self, message: Message) -> Result<(), LinkError> {
-        Pin::new(&mut self.socket).start_send(message).map_err(link_error)
+        Pin::new(self.socket()).start_send(message).map_err(link_error)
     }
 }
 
@@ -134,13 +139,13 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>> {
-        let next = ready!(Pin::new(&mut self.socket).poll_next(cx));
+        let next = ready!(Pin::new(self.socket()).poll_next(cx));
         Poll::Ready(next.map(|message| frame(message.map_err(link_error)?)))
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         loop {
-            ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(link_error)?;
+            ready!(Pin::new(self.socket()).poll_ready(cx)).map_err(link_error)?;
             match self.rest.take() {
                 Some(rest) => self.start_fragment(rest, Data::Continue)?,
                 None => return Poll::Ready(Ok(())),
@@ -173,18 +178,35 @@ where
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         ready!(self.poll_ready(cx))?;
-        Pin::new(&mut self.socket).poll_flush(cx).map_err(link_error)
+        Pin::new(self.socket()).poll_flush(cx).map_err(link_error)
+    }
+
+    /// The library keeps what it has of a message for as long as it lives, so it is replaced when that is much. Only
+    /// connections that were opened to us have a seat in a room, so its role is known.
+    fn stop_receiving(&mut self) {
+        if !self.socket().get_mut().stop_messages() {
+            return;
+        }
+        let Some(mut old) = self.socket.take() else { return };
+        // What it has taken and not written must be written all the same: a few fragments at most.
+        old.get_mut().gather(true);
+        let _ = Pin::new(&mut old).poll_flush(&mut Context::from_waker(Waker::noop()));
+        let config = *old.get_config();
+        let mut io = old.into_inner();
+        io.gather(false);
+        io.skip_frame();
+        self.socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).now_or_never();
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let io = self.socket.get_mut().get_mut();
         if !self.write_ended {
-            let ended = ready!(Pin::new(&mut *io).poll_shutdown(cx));
+            let ended = ready!(Pin::new(self.socket().get_mut()).poll_shutdown(cx));
             self.write_ended = true;
             if ended.is_err() {
                 return Poll::Ready(());
             }
         }
+        let io = self.socket().get_mut().get_mut();
         let mut scratch = [0; SOCKET_READ_BYTES];
         loop {
             let mut buf = ReadBuf::new(&mut scratch);

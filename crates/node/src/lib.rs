@@ -30,6 +30,7 @@
 //! # }
 //! ```
 
+mod clock;
 mod config;
 mod document;
 mod editor;
@@ -57,7 +58,7 @@ pub use document::{Change, Changes, Document, NewDocument};
 pub use editor::Editor;
 pub use error::NodeError;
 pub use link::{LinkEnd, LinkInfo};
-pub use losses::{Loss, note_damage};
+pub use losses::{Loss, LossSummary, note_damage};
 pub use node::{Node, NodeEvent};
 pub use space::Listed;
 pub use status::SyncState;

@@ -13,6 +13,7 @@ use comity_net::{Connection, Frame, Goodbye, LinkError, code};
 use comity_wire::{DecodeError, Message};
 use tokio::sync::{Notify, mpsc};
 
+use crate::clock;
 use crate::evidence::{Kind, Refused};
 use crate::node::Inner;
 
@@ -179,7 +180,7 @@ pub(crate) async fn run(
         Ok(Ok(peer)) => peer,
     };
     let info =
-        LinkInfo { link: inner.next_link(), peer, remote: connection.remote.clone(), since: SystemTime::now(), dialed };
+        LinkInfo { link: inner.next_link(), peer, remote: connection.remote.clone(), since: clock::time(), dialed };
     let Some(gives_way) = inner.register(&info, connection.network) else {
         say_goodbye(&mut connection, Goodbye::new(code::TRY_LATER, "too many connections of this peer")).await;
         return LinkEnd::TooManyOfPeer { peer: info.peer.id, limit: inner.limits.connections_per_identity_max };
@@ -280,6 +281,11 @@ fn keep_broken(inner: &Inner, error: &LinkError, peer: Option<&PeerId>, remote: 
         LinkError::TooLong { size, .. } => *size as u64,
         _ => 0,
     };
+    if let LinkError::NoRoom = error {
+        // Somebody had to give way; the peer may only be slow. The room counts how many did.
+        tracing::info!(?peer, remote, "cut to make room for messages of others");
+        return;
+    }
     // What needs no word to the peer was not its fault, or is a broken line.
     if error.goodbye().is_some() {
         inner.evidence.submit(Refused {
@@ -309,6 +315,7 @@ fn keep_first(inner: &Inner, error: &dyn std::error::Error, peer: Option<PeerId>
 
 /// Says a last word on a connection that never became a link. The peer may be gone already.
 async fn say_goodbye(connection: &mut Connection, goodbye: Goodbye) {
+    connection.transport().stop_receiving();
     let _ = tokio::time::timeout(GOODBYE_DEADLINE, connection.send(Frame::Close(goodbye))).await;
 }
 

@@ -3,21 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use comity_engine::{Answer, PeerStanding, Standing};
-use comity_model::{ChangeHash, DocumentId, Heads, Limits, SpaceId, Timestamp};
-use comity_store::{Damage, DamagedDocument, Op, OpenReport, RESTORED_META_KEY, Store, StoreError, Writer};
+use comity_model::{DocumentId, Heads, Limits, SpaceId, Timestamp};
+use comity_store::{Op, OpenReport, RESTORED_META_KEY, Store, StoreError};
 use tokio::sync::Notify;
 
-use crate::evidence::{self, Keeper, Kind, Refused};
+use crate::evidence::{self, Keeper};
 use crate::node::Inner;
 use crate::space::SPACE_KIND;
-use crate::{Node, NodeError, NodeEvent, Role, View};
+use crate::{Node, NodeError, NodeEvent, Role, View, clock};
 
-/// Begins the rows of the store that name documents that lost something.
-const LOSS_ROWS: &str = "lost/";
+mod report;
+mod rows;
 
 /// Rows written in one group: small enough for any store, enough to be quick.
 const ROWS_AT_ONCE: usize = 256;
@@ -27,9 +26,6 @@ const WHAT_CHARS_MAX: usize = 400;
 
 /// Documents that the log names.
 const LOGGED_MAX: usize = 20;
-
-/// Most heads that are remembered; a document with more is one whose heads are not known.
-const HEADS_MAX: usize = 32;
 
 /// A document that lost something on this disk and has not come back yet.
 ///
@@ -50,64 +46,192 @@ pub struct Loss {
     pub needs_restart: bool,
 }
 
+/// The open losses in brief.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LossSummary {
+    /// How many documents lost something and are not back yet.
+    pub documents: usize,
+    /// The first of them, as many as were asked for.
+    pub first: Vec<DocumentId>,
+    /// How many of them need a restart: see [`Loss::needs_restart`].
+    pub need_restart: usize,
+}
+
 /// The losses that are open. They are kept in the store, so that they are told until they are made good.
 pub(crate) struct Losses {
-    open: Mutex<BTreeMap<DocumentId, Loss>>,
-    /// Documents with which a peer is in step: they may be back.
-    to_look_at: Mutex<BTreeSet<DocumentId>>,
-    /// Rings when there is something to look at.
+    table: Mutex<Table>,
+    /// Held while rows are written, so that what is newer is written later.
+    writing: Arc<tokio::sync::Mutex<()>>,
+    /// Rings when there is something to look at, or to write.
     pub bell: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Table {
+    open: BTreeMap<DocumentId, Loss>,
+    /// Those that need a restart.
+    unreadable: BTreeSet<DocumentId>,
+    /// Documents with which a peer is in step: they may be back.
+    to_look_at: BTreeSet<DocumentId>,
+    /// Documents whose row in the store is not as it should be.
+    unwritten: BTreeSet<DocumentId>,
+    /// The store reports what it found until it hears that everything is written.
+    must_acknowledge: bool,
 }
 
 impl Losses {
     /// Recalls earlier losses and notes what this opening found. The report is kept as evidence.
+    ///
+    /// The store gives its report again with every opening until all of this is on disk, so a process that dies in the
+    /// middle loses none of it; and what was written before is not written twice.
     pub fn open(report: &OpenReport, store: &dyn Store, evidence: &Keeper) -> Result<Self, StoreError> {
-        let mut open = recall(store)?;
+        let table = Table { open: rows::recall(store)?, ..Table::default() };
+        let losses = Self { table: Mutex::new(table), writing: Arc::default(), bell: Arc::default() };
         if report.is_damaged() {
-            let since = now();
-            let found = || report.damaged.iter().filter(|damaged| is_loss(damaged));
-            let new: Vec<Loss> = found().map(|damaged| lost_again(&open, loss(damaged, since))).collect();
-            for loss in new.iter().take(LOGGED_MAX) {
-                tracing::warn!(document = %loss.document, what = loss.what, "a document lost something; peers are asked for it");
-            }
-            tracing::warn!(
-                documents = new.len(),
-                reason = report.reason,
-                "the store was damaged: see `comity evidence list`"
-            );
-            keep_report(report, new.len(), evidence);
-            for some in new.chunks(ROWS_AT_ONCE) {
-                let rows: Vec<Op> = some.iter().map(row).collect();
-                if let Err(error) = store.commit(&rows) {
-                    // They are still told for as long as this process runs.
-                    tracing::warn!(%error, "what was lost is not remembered");
-                    break;
-                }
-            }
-            open.extend(new.into_iter().map(|loss| (loss.document, loss)));
+            losses.note(report, evidence);
+            losses.write_rows(store);
         }
-        Ok(Self { open: Mutex::new(open), to_look_at: Mutex::default(), bell: Arc::default() })
+        Ok(losses)
+    }
+
+    fn note(&self, report: &OpenReport, evidence: &Keeper) {
+        let new = report::losses(report, clock::now());
+        for loss in new.iter().take(LOGGED_MAX) {
+            tracing::warn!(document = %loss.document, what = loss.what, "a document lost something; peers are asked for it");
+        }
+        tracing::warn!(
+            documents = new.len(),
+            reason = report.reason,
+            "the store was damaged: see `comity evidence list`"
+        );
+        let kept = report::keep(report, new.len(), evidence);
+        if let Err(error) = &kept {
+            tracing::warn!(%error, "what was damaged is not kept as evidence; the next start tries again");
+        }
+        let mut table = self.table();
+        table.must_acknowledge = kept.is_ok();
+        new.into_iter().for_each(|loss| table.add(loss));
     }
 
     /// Notes a document that cannot be read from this store. It is told from now on, and not only by the command that
     /// happened to read it.
-    pub fn found(&self, document: DocumentId, what: &str, writer: &Writer) {
+    pub fn found(&self, document: DocumentId, what: &str) {
         let what = what.chars().take(WHAT_CHARS_MAX).collect();
-        let loss = Loss { document, heads: None, what, since: now(), needs_restart: true };
-        let loss = {
-            let mut open = lock(&self.open);
-            let loss = lost_again(&open, loss);
-            open.insert(document, loss.clone());
-            loss
-        };
-        submit(writer, row(&loss));
+        self.table().add(Loss { document, heads: None, what, since: clock::now(), needs_restart: true });
+        self.bell.notify_one();
     }
 
     /// Hears how a document stands.
     pub fn heard(&self, document: &DocumentId, standing: &Standing) {
-        if is_in_step(standing) && lock(&self.open).contains_key(document) {
-            lock(&self.to_look_at).insert(*document);
+        if !is_in_step(standing) {
+            return;
+        }
+        let mut table = self.table();
+        if table.open.contains_key(document) {
+            table.to_look_at.insert(*document);
             self.bell.notify_one();
+        }
+    }
+
+    /// Writes the rows that are due. The thread that asks goes on with other work meanwhile, and no more than one other
+    /// waits for the disk. What cannot be written is tried again the next time.
+    async fn write(self: &Arc<Self>, store: &Arc<dyn Store>) {
+        if !self.table().has_work() {
+            return;
+        }
+        let turn = Arc::clone(&self.writing).lock_owned().await;
+        let (losses, store) = (Arc::clone(self), Arc::clone(store));
+        // Who asks may go away; the turn lasts until it is written.
+        let written = tokio::task::spawn_blocking(move || {
+            losses.write_rows(&*store);
+            drop(turn);
+        });
+        if let Err(error) = written.await {
+            tracing::warn!(%error, "what was lost, or is back, is not remembered");
+        }
+    }
+
+    /// Like [`write`](Self::write), on this thread: never call it from an async one.
+    pub fn write_now(&self, store: &dyn Store) {
+        let _turn = self.writing.blocking_lock();
+        self.write_rows(store);
+    }
+
+    fn write_rows(&self, store: &dyn Store) {
+        loop {
+            let due = self.table().due();
+            if due.is_empty() {
+                break;
+            }
+            let ops: Vec<Op> = due.iter().map(|(document, loss)| rows::op(document, loss.as_ref())).collect();
+            if let Err(error) = store.commit(&ops) {
+                // They are still told for as long as this process runs.
+                tracing::warn!(%error, "what was lost, or is back, is not remembered; it is tried again");
+                return;
+            }
+            self.table().written(due);
+        }
+        if self.table().must_acknowledge {
+            match store.acknowledge() {
+                Ok(()) => self.table().must_acknowledge = false,
+                Err(error) => tracing::warn!(%error, "the store will report again what it lost"),
+            }
+        }
+    }
+
+    fn summary(&self, first_max: usize) -> LossSummary {
+        let table = self.table();
+        let first = table.open.keys().take(first_max).copied().collect();
+        LossSummary { documents: table.open.len(), first, need_restart: table.unreadable.len() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Puts a loss together with one of the same document that is still open: what was missing first is missing still,
+    /// and the heads of what was left of it would say less.
+    fn add(&mut self, new: Loss) {
+        let document = new.document;
+        let loss = match self.open.get(&document) {
+            Some(known) => Loss { what: new.what, needs_restart: new.needs_restart, ..known.clone() },
+            None => new,
+        };
+        if loss.needs_restart {
+            self.unreadable.insert(document);
+        } else {
+            self.unreadable.remove(&document);
+        }
+        self.open.insert(document, loss);
+        self.unwritten.insert(document);
+    }
+
+    fn remove(&mut self, document: &DocumentId) -> Option<Loss> {
+        let loss = self.open.remove(document)?;
+        self.unreadable.remove(document);
+        self.unwritten.insert(*document);
+        Some(loss)
+    }
+
+    fn has_work(&self) -> bool {
+        !self.unwritten.is_empty() || self.must_acknowledge
+    }
+
+    /// Gives some documents whose rows are to be written, and what is to stand in them.
+    fn due(&self) -> Vec<(DocumentId, Option<Loss>)> {
+        let some = self.unwritten.iter().take(ROWS_AT_ONCE);
+        some.map(|document| (*document, self.open.get(document).cloned())).collect()
+    }
+
+    /// Takes rows for written, except those that should say something else by now.
+    fn written(&mut self, rows: Vec<(DocumentId, Option<Loss>)>) {
+        for (document, loss) in rows {
+            if self.open.get(&document) == loss.as_ref() {
+                self.unwritten.remove(&document);
+            }
         }
     }
 }
@@ -133,9 +257,27 @@ pub fn note_damage(folder: &Path, store: &dyn Store, report: &OpenReport) -> Res
 }
 
 impl Node {
-    /// Gives the documents that lost something on this disk, now or in an earlier run, and are not back yet.
+    /// Gives the documents that lost something on this disk, now or in an earlier run, and are not back yet. Copies all
+    /// of it: ask for the [`loss_summary`](Self::loss_summary) when that is enough.
     pub fn losses(&self) -> Vec<Loss> {
-        lock(&self.inner.losses.open).values().cloned().collect()
+        self.inner.losses.table().open.values().cloned().collect()
+    }
+
+    /// Gives one of the [`losses`](Self::losses).
+    pub fn loss(&self, document: &DocumentId) -> Option<Loss> {
+        self.inner.losses.table().open.get(document).cloned()
+    }
+
+    /// Counts the [`losses`](Self::losses) and names the first of them, at most so many. Costs the same however many there
+    /// are.
+    pub fn loss_summary(&self, first_max: usize) -> LossSummary {
+        self.inner.losses.summary(first_max)
+    }
+
+    /// Gives a loss that needs a restart, if there is one. Costs the same however many there are.
+    pub fn loss_to_restart_for(&self) -> Option<Loss> {
+        let table = self.inner.losses.table();
+        table.unreadable.first().and_then(|document| table.open.get(document)).cloned()
     }
 
     /// Looks at each document that lost something: those that are back are no losses any more, and are told as
@@ -144,7 +286,13 @@ impl Node {
     /// # Errors
     /// When the node has stopped, or its store has failed.
     pub async fn check_losses(&self) -> Result<(), NodeError> {
-        for loss in self.losses() {
+        let checked = self.check_each(self.losses()).await;
+        self.inner.losses.write(&self.inner.store).await;
+        checked
+    }
+
+    async fn check_each(&self, losses: Vec<Loss>) -> Result<(), NodeError> {
+        for loss in losses {
             self.check_loss(loss).await?;
         }
         Ok(())
@@ -166,31 +314,24 @@ impl Node {
             // A device has a space's document because it is in the space; the row that says so may be lost too.
             self.join_space(SpaceId::new(loss.document)).await?;
         }
-        let Some(loss) = lock(&self.inner.losses.open).remove(&loss.document) else { return Ok(()) };
+        let Some(loss) = self.inner.losses.table().remove(&loss.document) else { return Ok(()) };
         tracing::info!(document = %loss.document, "a document that had lost something is back: in step with a peer");
-        submit(&self.inner.writer, Op::RemoveMeta { key: key(&loss.document) });
         self.inner.tell(NodeEvent::Returned(loss));
         Ok(())
     }
 }
 
-/// Puts a loss together with one of the same document that is still open: what was missing first is missing still, and
-/// the heads of what was left of it would say less.
-fn lost_again(open: &BTreeMap<DocumentId, Loss>, new: Loss) -> Loss {
-    match open.get(&new.document) {
-        Some(known) => Loss { what: new.what, needs_restart: new.needs_restart, ..known.clone() },
-        None => new,
-    }
-}
-
-/// Looks at documents whenever they may be back. Ends with the node.
+/// Writes what is to be written, and looks at documents whenever they may be back. Ends with the node.
 pub(crate) async fn follow(inner: Weak<Inner>, bell: Arc<Notify>) {
     loop {
         bell.notified().await;
         let Some(inner) = inner.upgrade() else { return };
         let node = Node { inner };
-        let to_look_at = std::mem::take(&mut *lock(&node.inner.losses.to_look_at));
-        for loss in node.losses().into_iter().filter(|loss| to_look_at.contains(&loss.document)) {
+        let losses = &node.inner.losses;
+        // What was found must not wait for what may be back.
+        losses.write(&node.inner.store).await;
+        let to_look_at = std::mem::take(&mut losses.table().to_look_at);
+        for loss in to_look_at.iter().filter_map(|document| node.loss(document)) {
             match node.check_loss(loss).await {
                 Ok(()) => {}
                 Err(NodeError::Stopped) => return,
@@ -198,22 +339,8 @@ pub(crate) async fn follow(inner: Weak<Inner>, bell: Arc<Notify>) {
                 Err(error) => tracing::warn!(%error, "what is back could not be noted"),
             }
         }
+        losses.write(&node.inner.store).await;
     }
-}
-
-/// Writes a row of the store, some time soon.
-fn submit(writer: &Writer, row: Op) {
-    let answer = |result: Result<(), StoreError>| {
-        if let Err(error) = result {
-            tracing::warn!(%error, "what was lost, or is back, is not remembered");
-        }
-    };
-    writer.submit(vec![row], Box::new(answer));
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    Timestamp::from_unix_ms(i64::try_from(since).unwrap_or(i64::MAX))
 }
 
 /// Whether a peer has the same of a document, and all of it is on disk here. An empty document is no answer.
@@ -222,133 +349,5 @@ fn is_in_step(standing: &Standing) -> bool {
     standing.changes > 0 && !standing.unsaved && standing.peers.iter().any(is_there)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether it is more than the state of a sync session, which the next session makes anew.
-fn is_loss(damaged: &DamagedDocument) -> bool {
-    damaged.damage.iter().any(|damage| *damage != Damage::SyncStateLost)
-}
-
-fn loss(damaged: &DamagedDocument, since: Timestamp) -> Loss {
-    let heads = damaged.heads.clone().filter(|heads| (1..=HEADS_MAX).contains(&heads.as_slice().len()));
-    Loss { document: damaged.document, heads, what: what(damaged), since, needs_restart: false }
-}
-
-fn what(damaged: &DamagedDocument) -> String {
-    let words: Vec<String> = damaged.damage.iter().map(ToString::to_string).collect();
-    words.join("; ").chars().take(WHAT_CHARS_MAX).collect()
-}
-
-fn key(document: &DocumentId) -> String {
-    format!("{LOSS_ROWS}{document}")
-}
-
-fn row(loss: &Loss) -> Op {
-    let heads = loss.heads.iter().flat_map(|heads| heads.as_slice()).map(ToString::to_string);
-    let value = format!("1 {} [{}] {}", loss.since.unix_ms, heads.collect::<Vec<_>>().join(","), loss.what);
-    Op::PutMeta { key: key(&loss.document), value: Bytes::from(value) }
-}
-
-fn recall(store: &dyn Store) -> Result<BTreeMap<DocumentId, Loss>, StoreError> {
-    let mut losses = BTreeMap::new();
-    for key in store.meta_keys()? {
-        let Some(document) = key.strip_prefix(LOSS_ROWS).and_then(|id| id.parse::<DocumentId>().ok()) else { continue };
-        // A row that was damaged itself was reported as lost.
-        let Ok(Some(value)) = store.meta(&key) else { continue };
-        let text = String::from_utf8_lossy(&value).into_owned();
-        let mut words = text.splitn(4, ' ').skip(1);
-        let since = words.next().and_then(|ms| ms.parse().ok()).unwrap_or_default();
-        let heads = words.next().and_then(|list| list.strip_prefix('[')?.strip_suffix(']'));
-        let heads: Option<Vec<ChangeHash>> =
-            heads.and_then(|list| list.split(',').map(|hash| hash.parse().ok()).collect());
-        let what = words.next().unwrap_or_default().to_owned();
-        let since = Timestamp::from_unix_ms(since);
-        losses.insert(document, Loss { document, heads: heads.map(Heads::new), what, since, needs_restart: false });
-    }
-    Ok(losses)
-}
-
-/// Keeps what the opening found where refused bytes are kept: it is told once, and looked for later.
-fn keep_report(report: &OpenReport, documents: usize, evidence: &Keeper) {
-    let mut text = String::new();
-    let mut line = |words: String| text.push_str(&(words + "\n"));
-    if let Some(reason) = &report.reason {
-        line(format!("why the files were not trusted: {reason}"));
-    }
-    if let Some(folder) = &report.set_aside {
-        line(format!("the damaged files are in {}", folder.display()));
-    }
-    for (what, lost) in [
-        ("acknowledged groups of the journal", report.journal.groups_lost()),
-        ("segments of the journal", report.journal.segments_harmed()),
-        ("rows of the list of documents", report.catalogue_rows_lost),
-        ("rows of the node itself", report.meta_rows_lost),
-    ] {
-        if lost > 0 {
-            line(format!("{what}: {lost} lost or damaged"));
-        }
-    }
-    for damaged in &report.damaged {
-        line(format!("document {}: {}", damaged.document, what(damaged)));
-    }
-    let reason = match documents {
-        0 => "the store was damaged; no document lost anything that is known".to_owned(),
-        1 => "the store was damaged; 1 document lost something".to_owned(),
-        _ => format!("the store was damaged; {documents} documents lost something"),
-    };
-    let only = if report.damaged.len() == 1 { Some(report.damaged[0].document) } else { None };
-    let size = text.len() as u64;
-    let bytes = Bytes::from(text);
-    evidence.keep(Refused { kind: Kind::Store, reason, document: only, peer: None, address: None, size, bytes });
-}
-
 #[cfg(test)]
-mod tests {
-    use comity_store::MemoryStore;
-
-    use super::*;
-
-    fn damaged(byte: u8, heads: &[u8], damage: Damage) -> DamagedDocument {
-        let heads = heads.iter().map(|byte| ChangeHash([*byte; 32])).collect();
-        DamagedDocument { document: DocumentId::from_bytes([byte; 16]), heads: Some(heads), damage: vec![damage] }
-    }
-
-    #[test]
-    fn what_was_lost_is_remembered_with_what_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let evidence = Keeper::open(folder.path(), &Limits::default(), None).unwrap();
-        let store = MemoryStore::new();
-        let mut report = OpenReport::default();
-        report.damaged = vec![
-            damaged(1, &[], Damage::Gone),
-            damaged(2, &[], Damage::SyncStateLost),
-            damaged(3, &[7, 8], Damage::ChangesLost { found: 2, expected: 5 }),
-        ];
-        let first = Losses::open(&report, &store, &evidence).unwrap();
-        let records = crate::evidence::read(folder.path()).unwrap().records;
-        assert_eq!(records[0].reason, "the store was damaged; 2 documents lost something");
-        let again = Losses::open(&OpenReport::default(), &store, &evidence).unwrap();
-        let (first, again) = (lock(&first.open), lock(&again.open));
-        assert_eq!(*first, *again, "the next run knows all of it");
-        let losses: Vec<&Loss> = again.values().collect();
-        assert_eq!(losses.len(), 2, "the state of a sync session is no loss");
-        assert_eq!((losses[0].heads.as_ref(), losses[0].what.as_str()), (None, "nothing of it is left"));
-        assert_eq!(losses[1].heads.as_ref().unwrap().as_slice(), [ChangeHash([7; 32]), ChangeHash([8; 32])]);
-        assert_eq!(crate::evidence::read(folder.path()).unwrap().records.len(), 1, "it is reported once");
-    }
-
-    #[test]
-    fn in_step_means_with_a_peer_that_is_there_and_on_disk_and_with_something() {
-        let peer =
-            PeerStanding { link: Some(comity_model::LinkId(1)), storage: None, behind: 0, answer: Answer::InStep };
-        let good = Standing { changes: 3, peers: vec![peer.clone()], ..Standing::default() };
-        assert!(is_in_step(&good));
-        assert!(!is_in_step(&Standing { unsaved: true, ..good.clone() }));
-        assert!(!is_in_step(&Standing { changes: 0, ..good.clone() }));
-        assert!(!is_in_step(&Standing { peers: vec![PeerStanding { link: None, ..peer.clone() }], ..good.clone() }));
-        let differs = PeerStanding { answer: Answer::Differs, ..peer };
-        assert!(!is_in_step(&Standing { peers: vec![differs], ..good }));
-    }
-}
+mod tests;

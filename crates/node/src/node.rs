@@ -189,6 +189,7 @@ impl Node {
         let inner = Arc::clone(&self.inner);
         let closed = tokio::task::spawn_blocking(move || {
             inner.writer.flush()?;
+            inner.losses.write_now(&*inner.store);
             if !all_stopped || inner.has_lost.load(Ordering::Acquire) {
                 // Peers may have changes of this session that are not here: it must not go on. The next start begins a
                 // new one, as after a crash.

@@ -35,6 +35,12 @@ impl Inner {
         let schemas = merge_schemas(schemas)?;
         std::fs::create_dir_all(&folder).map_err(|error| OpenError::io("make", &folder, error))?;
         let (store, report) = open_store(&folder)?;
+        // First of all: what the store lost is written down before anybody uses what is left.
+        let evidence_folder = folder.join(evidence::FOLDER);
+        let keeper = Keeper::open(&evidence_folder, &limits, Some(runtime.clone()))
+            .map_err(|error| OpenError::io("use", &evidence_folder, error))?;
+        let evidence = Arc::new(keeper);
+        let losses = Losses::open(&report, &*store, &evidence).map_err(OpenError::Store)?;
         check_role(&folder, role, &*store, report.created)?;
         let key = identity::device_key(&folder.join("device.key"))?;
         // What was found damaged may have been told to a program that died before it wrote that down, so a store that was
@@ -43,12 +49,7 @@ impl Inner {
         let identity = identity::open(key, &folder, &*store, is_doubtful)?;
         let writer = Writer::start(Arc::clone(&store), WriterOptions::default()).map_err(OpenError::Store)?;
         let writer = Arc::new(writer);
-        let evidence_folder = folder.join(evidence::FOLDER);
-        let keeper = Keeper::open(&evidence_folder, &limits, Some(runtime.clone()))
-            .map_err(|error| OpenError::io("use", &evidence_folder, error))?;
-        let evidence = Arc::new(keeper);
         let (events, _) = broadcast::channel(EVENTS);
-        let losses = Losses::open(&report, &*store, &evidence).map_err(OpenError::Store)?;
         let (board, losses) = (Arc::new(Board::default()), Arc::new(losses));
         let spaces = Arc::new(RwLock::new(BTreeSet::new()));
         let space_changed = Arc::new(Notify::new());
@@ -57,7 +58,7 @@ impl Inner {
             store: Arc::clone(&store),
             writer: Arc::clone(&writer),
             evidence: Arc::clone(&evidence),
-            events: event_sink(&events, &board, (&losses, &writer), &spaces, &space_changed),
+            events: event_sink(&events, &board, &losses, &spaces, &space_changed),
             runtime,
             has_lost: Arc::clone(&has_lost),
             started: Instant::now(),
@@ -153,12 +154,11 @@ fn start_shards(
 fn event_sink(
     events: &broadcast::Sender<NodeEvent>,
     board: &Arc<Board>,
-    (losses, writer): (&Arc<Losses>, &Arc<Writer>),
+    losses: &Arc<Losses>,
     spaces: &Arc<RwLock<BTreeSet<DocumentId>>>,
     space_changed: &Arc<Notify>,
 ) -> EventSink {
-    let (events, board) = (events.clone(), Arc::clone(board));
-    let (losses, writer) = (Arc::clone(losses), Arc::clone(writer));
+    let (events, board, losses) = (events.clone(), Arc::clone(board), Arc::clone(losses));
     let (spaces, space_changed) = (Arc::clone(spaces), Arc::clone(space_changed));
     Arc::new(move |event| {
         match &event {
@@ -167,7 +167,7 @@ fn event_sink(
                 losses.heard(document, standing);
             }
             Event::Failed { document, failure } if failure.kind == FailureKind::Damaged => {
-                losses.found(*document, &failure.message, &writer);
+                losses.found(*document, &failure.message);
             }
             Event::Changed { document, .. }
                 if spaces.read().unwrap_or_else(PoisonError::into_inner).contains(document) =>

@@ -55,7 +55,6 @@ pub(crate) fn find(
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::time::SystemTime;
 
     use comity_engine::Peer;
 
@@ -73,7 +72,7 @@ mod tests {
             let Some(gives_way) = find(&mut self.links, &id, network, self.places_max) else { return false };
             let link = LinkId(self.links.len() as u64);
             let peer = Peer { id, storage: None, durable: false, announce: false };
-            let info = LinkInfo { link, peer, remote: String::new(), since: SystemTime::now(), dialed: false };
+            let info = LinkInfo { link, peer, remote: String::new(), since: crate::clock::time(), dialed: false };
             self.links.insert(link, OpenLink { info, network, gives_way, is_leaving: false });
             true
         }

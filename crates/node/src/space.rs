@@ -50,7 +50,11 @@ impl Node {
     /// When the store cannot be written.
     pub async fn join_space(&self, space: SpaceId) -> Result<(), NodeError> {
         let row = Op::PutMeta { key: format!("{SPACE_ROWS}{space}"), value: Bytes::new() };
-        self.inner.store.commit(&[row])?;
+        let store = Arc::clone(&self.inner.store);
+        // The disk may take its time, and this thread has others to serve.
+        let written = tokio::task::spawn_blocking(move || store.commit(&[row])).await;
+        // Without an answer, the runtime is going away.
+        written.map_err(|_| NodeError::Stopped)??;
         self.enter(space).await;
         Ok(())
     }

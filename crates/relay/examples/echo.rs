@@ -105,6 +105,10 @@ impl Transport for TextPasses {
         self.inner.poll_flush(cx)
     }
 
+    fn stop_receiving(&mut self) {
+        self.inner.stop_receiving();
+    }
+
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.inner.poll_close(cx)
     }

@@ -70,10 +70,9 @@ impl Relay {
             let (version, storage) = (env!("CARGO_PKG_VERSION"), storage.clone());
             let (kept, dropped) = watched.evidence_kept();
             let evidence = EvidenceCounts { kept, dropped: dropped.count };
-            let losses = watched.losses();
-            let lost =
-                losses.iter().take(LOST_NAMED_MAX).map(|loss| loss.document.to_string()[..6].to_owned()).collect();
-            let lost_documents = losses.len();
+            let losses = watched.loss_summary(LOST_NAMED_MAX);
+            let lost = losses.first.iter().map(|document| document.to_string()[..6].to_owned()).collect();
+            let lost_documents = losses.documents;
             RelayHealth {
                 schema: HEALTH_SCHEMA,
                 status,

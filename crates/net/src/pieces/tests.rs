@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameSocket;
 
+use super::header::MASKED;
 use super::*;
 
 /// A frame as a peer writes it.

@@ -88,6 +88,22 @@ async fn who_sends_at_a_fair_pace_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_sent_much_and_then_nothing_is_not_waited_for_until_its_average_is_bad() {
+    let megabytes = 256 * BLOCK_BYTES;
+    let room = Room::new(megabytes, megabytes);
+    let (mut stalled, mut waiting) = (room.seat(network(1)), room.seat(network(2)));
+    // All at once: its average is that of a fair pace for two minutes.
+    hold(&mut stalled, FREE_BYTES + room.blocks_max * BLOCK_BYTES).await.unwrap();
+    advance(STALL_AFTER - Duration::from_secs(1)).await;
+    assert_eq!(timeout(Duration::from_millis(900), hold(&mut waiting, MESSAGE)).await.ok(), None);
+    assert!(!is_cut(&stalled), "everybody may pause for a while");
+    assert_eq!(timeout(Duration::from_millis(300), hold(&mut waiting, MESSAGE)).await.ok(), None);
+    assert!(is_cut(&stalled));
+    drop(stalled);
+    assert_eq!(soon(&mut waiting, MESSAGE).await, Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_that_wait_for_each_other_are_not_stuck() {
     let room = Room::new(2 * MESSAGE, MESSAGE);
     let mut running = Vec::new();
@@ -161,4 +177,29 @@ async fn who_waits_and_has_stopped_looking_does_not_hold_the_others_up() {
 async fn one_message_of_the_limit_has_room_whatever_the_settings_say() {
     let room = Room::new(1, MESSAGE);
     assert_eq!(soon(&mut room.seat(None), MESSAGE).await, Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_work_for_a_crowd_that_waits_grows_with_the_crowd_and_not_with_its_square() {
+    const CROWD: usize = 400;
+    let room = Room::new(CROWD * BLOCK_BYTES, MESSAGE);
+    let mut holding: Vec<_> = (0..CROWD).map(|_| room.seat(network(1))).collect();
+    for seat in &mut holding {
+        hold(seat, FREE_BYTES + BLOCK_BYTES).await.unwrap();
+        seat.is_whole();
+    }
+    assert!(room.lock().visited <= 2 * CROWD, "{} visits to hand out {CROWD} blocks", room.lock().visited);
+    room.lock().visited = 0;
+    let waiting: Vec<_> = (0..CROWD)
+        .map(|number| {
+            let mut seat = room.seat(network(2 + (number % 100) as u8));
+            tokio::spawn(async move { timeout(Duration::from_secs(1), hold(&mut seat, MESSAGE)).await.is_err() })
+        })
+        .collect();
+    for task in waiting {
+        assert!(task.await.unwrap(), "nobody leaves");
+    }
+    // Ten looks in a second, and one to begin with. Those who leave wake the next.
+    let visited = room.lock().visited;
+    assert!(visited <= 11 * 2 * CROWD + 2 * CROWD, "{visited} visits");
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod dialing;
+mod ending;
 mod keepalive;
 mod moving;
 mod support;

@@ -244,12 +244,6 @@ async fn two_ends_in_memory_behave_like_a_socket() {
     left.task.await.unwrap();
 }
 
-/// Resident memory of this process.
-fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
-    status.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn a_large_upload_does_not_stay_in_memory_with_its_connection() {
@@ -261,7 +255,7 @@ async fn a_large_upload_does_not_stay_in_memory_with_its_connection() {
     let mut before = 0;
     for number in 0..20 {
         if number == 4 {
-            before = resident_bytes();
+            before = support::resident_bytes();
         }
         let (mut theirs, ours, _) = accepted(LARGE).await;
         let mut running = start(ours, CALM, 8, vec![]);
@@ -276,7 +270,7 @@ async fn a_large_upload_does_not_stay_in_memory_with_its_connection() {
         // The client's own write buffer keeps such a message too: let it go, our end stays.
         links.push((running, theirs.into_inner()));
     }
-    let grown = resident_bytes().saturating_sub(before);
+    let grown = support::resident_bytes().saturating_sub(before);
     assert!(grown < LARGE, "16 idle links keep {grown} bytes");
 }
 

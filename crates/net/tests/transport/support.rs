@@ -7,9 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use comity_net::pump::{Closed, Handler, Keepalive, Outgoing, Written, run};
 use comity_net::{Connection, Goodbye, Meter, Metered, SocketOptions, upgraded};
+use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
 pub const CALM: Keepalive = Keepalive { ping_interval: Duration::from_secs(15), dead_after: Duration::from_secs(45) };
@@ -34,6 +36,15 @@ pub async fn accepted(message_bytes_max: usize) -> (WebSocketStream<TcpStream>, 
     };
     let ((ours, meter), theirs) = tokio::join!(ours, theirs);
     (theirs, ours, meter)
+}
+
+/// The same without sockets, for a paused clock.
+pub async fn piped(message_bytes_max: usize) -> (WebSocketStream<DuplexStream>, Connection) {
+    let (near, far) = tokio::io::duplex(4 << 10);
+    let near = Metered::new(near);
+    let meter = near.meter();
+    let ours = upgraded(near, meter, "pipe", &SocketOptions::new(message_bytes_max)).await;
+    (WebSocketStream::from_raw_socket(far, Role::Client, None).await, ours)
 }
 
 /// A running pump.
@@ -68,4 +79,10 @@ pub fn start(connection: Connection, keepalive: Keepalive, capacity: usize, queu
     let collector = Collector { inbound: collect, written: Arc::clone(&written) };
     let task = tokio::spawn(run(connection, to_write, collector, keepalive));
     Running { outbound, inbound, written, task }
+}
+
+/// Resident memory of this process.
+pub fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    status.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use comity_model::{DocumentId, Limits, PeerId, Timestamp};
+use comity_model::{DocumentId, Limits, PeerId};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::folder::{self, DROPPED_FILE, Dropped, Role, TEMPORARY};
 use super::record::{self, HEADER_BYTES_MAX, Kind, Record};
+use crate::clock;
 
 /// Messages that may wait to be written. Each may hold on to a whole message of a peer meanwhile.
 const WAITING_MAX: usize = 8;
@@ -44,6 +46,8 @@ pub(crate) struct Keeper {
     places: Arc<Semaphore>,
     pace: Mutex<Pace>,
     writing: Mutex<Writing>,
+    /// How many records there are: `writing` is held for as long as the disk takes.
+    records: AtomicUsize,
 }
 
 struct Bounds {
@@ -113,6 +117,7 @@ impl Keeper {
             },
             places: Arc::new(Semaphore::new(WAITING_MAX)),
             pace: Mutex::new(pace),
+            records: AtomicUsize::new(kept.len()),
             writing: Mutex::new(Writing { next, kept }),
         })
     }
@@ -139,10 +144,21 @@ impl Keeper {
         }
     }
 
-    /// Gives how many records there are, and what was not kept.
+    /// Keeps something now, unless a record of the same kind has the same bytes.
+    pub fn keep_once(&self, mut refused: Refused) -> io::Result<()> {
+        refused.bytes.truncate(self.limits.record_bytes_max);
+        let digest = record::sha256(&refused.bytes);
+        let kept = lock(&self.writing).of_kind(refused.kind);
+        let is_same = |number: &u64| {
+            let record = read_header(&folder::file(&self.folder, *number)).ok().and_then(|(record, _)| record);
+            record.is_some_and(|record| record.digest == digest)
+        };
+        if kept.iter().any(is_same) { Ok(()) } else { self.try_keep(refused) }
+    }
+
+    /// Gives how many records there are, and what was not kept. Never waits for the disk.
     pub fn counts(&self) -> (usize, Dropped) {
-        let records = lock(&self.writing).kept.len();
-        (records, lock(&self.pace).dropped)
+        (self.records.load(Ordering::Relaxed), lock(&self.pace).dropped)
     }
 
     /// Takes a place and a token, or counts one more that is not kept.
@@ -156,7 +172,7 @@ impl Keeper {
             return Some(place);
         }
         pace.dropped.count += 1;
-        pace.dropped.last = Some(wall_clock());
+        pace.dropped.last = Some(clock::now());
         let is_due = std::mem::replace(&mut pace.is_due, true);
         drop(pace);
         if !is_due && let Some(runtime) = &self.runtime {
@@ -188,14 +204,22 @@ impl Keeper {
     }
 
     fn try_keep(&self, refused: Refused) -> io::Result<()> {
+        let mut writing = lock(&self.writing);
+        // Whoever finds the file finds it counted.
+        self.records.store((writing.kept.len() + 1).min(self.limits.records_max), Ordering::Relaxed);
+        let written = self.write(&mut writing, refused);
+        self.records.store(writing.kept.len(), Ordering::Relaxed);
+        written
+    }
+
+    fn write(&self, writing: &mut Writing, refused: Refused) -> io::Result<()> {
         let Refused { kind, reason, document, peer, address, size, mut bytes } = refused;
         bytes.truncate(self.limits.record_bytes_max);
-        let mut writing = lock(&self.writing);
         let number = writing.next;
         writing.next += 1;
         let record = Record {
             number,
-            time: wall_clock(),
+            time: clock::now(),
             kind,
             reason: record::one_line(&reason),
             document,
@@ -237,6 +261,10 @@ impl Pace {
 }
 
 impl Writing {
+    fn of_kind(&self, kind: Kind) -> Vec<u64> {
+        self.kept.iter().filter(|(_, kept)| kept.kind == Some(kind)).map(|(number, _)| *number).collect()
+    }
+
     /// Gives the record that has to go, if there is too much.
     fn surplus(&self, limits: &Bounds) -> Option<u64> {
         let bytes: u64 = self.kept.values().map(|kept| kept.bytes).sum();
@@ -257,13 +285,18 @@ impl Writing {
 }
 
 fn on_disk(path: &Path) -> io::Result<OnDisk> {
+    let (record, bytes) = read_header(path)?;
+    Ok(OnDisk { kind: record.map(|record| record.kind), bytes })
+}
+
+/// Reads the header of a record, if it can be read, and the length of its file.
+fn read_header(path: &Path) -> io::Result<(Option<Record>, u64)> {
     use std::io::Read;
     let mut head = Vec::new();
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
     file.take(HEADER_BYTES_MAX as u64).read_to_end(&mut head)?;
-    let kind = record::decode_header(&head).ok().map(|(record, _)| record.kind);
-    Ok(OnDisk { kind, bytes })
+    Ok((record::decode_header(&head).ok().map(|(record, _)| record), bytes))
 }
 
 /// Writes a file that is whole and on disk when it appears.
@@ -282,11 +315,6 @@ fn remove(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    Timestamp::from_unix_ms(i64::try_from(since).unwrap_or(i64::MAX))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

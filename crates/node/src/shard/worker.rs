@@ -3,18 +3,19 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use comity_crdt::Document;
 use comity_engine::{
     Config as EngineConfig, Effect, Engine, Event, Failure, FailureKind, Input, Loaded, RefusedAt, RefusedEdit, Token,
 };
-use comity_model::{ChangeHash, DocumentId, Instant, LinkId, Timestamp};
+use comity_model::{ChangeHash, DocumentId, Instant, LinkId};
 use comity_net::{Goodbye, code};
 use comity_store::{Op, StoreError, StoredDocument};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{EditFailure, EditOutcome, Prepare, Report, Request, Surroundings, Visit, Waiting, failure};
+use crate::clock;
 use crate::evidence::{Kind, Refused};
 use crate::link::LinkQueue;
 
@@ -174,11 +175,7 @@ impl Worker {
     }
 
     fn now(&self) -> Instant {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        Instant {
-            monotonic: self.surroundings.started.elapsed(),
-            wall: Timestamp::from_unix_ms(i64::try_from(wall).unwrap_or(i64::MAX)),
-        }
+        Instant { monotonic: self.surroundings.started.elapsed(), wall: clock::now() }
     }
 
     fn carry_out(&mut self, effect: Effect) {

@@ -1,11 +1,12 @@
 //! What a node keeps of what it refuses.
 
 use std::path::Path;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use comity_model::{DocumentId, PeerId};
-use comity_net::{Connection, Frame, pair};
+use comity_net::{Connection, Frame, LinkError, Meter, Transport, pair};
 use comity_node::evidence::{self, Kept, Kind};
 use comity_node::{LinkEnd, Node};
 use comity_wire::Message;
@@ -93,5 +94,59 @@ async fn each_sort_of_refusal_is_kept_with_who_what_and_why() {
     let kept = record(folder.path(), 4).await;
     assert_eq!((kept.record.kind, kept.bytes.as_slice()), (Kind::Handshake, forged.as_ref()));
     assert_eq!(node.evidence_kept().0, 4);
+    node.close().await.unwrap();
+}
+
+/// A peer that has introduced itself, and then the connection fails in some way.
+struct Fails {
+    join: Option<Message>,
+    error: Option<LinkError>,
+    meter: Meter,
+}
+
+impl Transport for Fails {
+    fn poll_receive(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, LinkError>>> {
+        let join = self.join.take().map(|join| Ok(Frame::Message(join.encode())));
+        Poll::Ready(join.or_else(|| self.error.take().map(Err)))
+    }
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(&mut self, _: Frame) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn meter(&self) -> &Meter {
+        &self.meter
+    }
+}
+
+#[tokio::test]
+async fn who_is_cut_to_make_room_has_done_nothing_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    let join = || {
+        let sender = PeerId::new("slow").unwrap();
+        Message::Join { sender, versions: vec!["1".to_owned()], metadata: Default::default() }
+    };
+    for join in [Some(join()), None] {
+        let slow = Fails { join, error: Some(LinkError::NoRoom), meter: Meter::default() };
+        let end = node.accept(Connection::new("slow", slow)).await;
+        assert!(end.to_string().contains("make room"), "{end}");
+    }
+    let rude = Fails { join: Some(join()), error: Some(LinkError::Text), meter: Meter::default() };
+    node.accept(Connection::new("rude", rude)).await;
+    let first = record(folder.path(), 1).await.record;
+    assert_eq!((first.kind, first.address.as_deref()), (Kind::Frame, Some("rude")), "nothing came before it");
     node.close().await.unwrap();
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod hostile;
+mod losses;
 mod serving;
 mod support;
 mod tls;
