@@ -20,7 +20,11 @@ pub struct Device {
 impl Device {
     /// Makes a device that is offline.
     pub async fn offline() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::on(tempfile::tempdir().expect("a temporary folder")).await
+    }
+
+    /// Makes a device on a folder that may hold something, offline.
+    pub async fn on(folder: TempDir) -> Self {
         let node = open(folder.path()).await;
         Self { node, folder, uplink: None }
     }

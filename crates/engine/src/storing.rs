@@ -339,6 +339,7 @@ impl Engine {
             self.restand.insert(document);
         }
         if !missing.is_empty() {
+            self.want(now, document);
             self.notify(Event::Incomplete { document, missing });
         }
         self.run_waiting(now, document);

@@ -44,6 +44,10 @@ const PACE_BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
 /// A message of which nothing has come for so long has no pace any more, however much of it came before.
 const STALL_AFTER: Duration = Duration::from_secs(10);
 
+/// While this part of the room is on its way back from those who were cut, nobody else is. Where many hold a little each,
+/// to wait for each of them would take long.
+const RETURNING_SHARE: usize = 8;
+
 /// The room of one relay.
 #[derive(Debug)]
 pub struct Room {
@@ -160,7 +164,7 @@ impl Room {
                 return Ok(true);
             }
             table.wake(first);
-        } else if let Some(victim) = table.search_victim(now) {
+        } else if let Some(victim) = table.search_victim(now, self.blocks_max) {
             self.cut.fetch_add(1, Ordering::Relaxed);
             table.cut(victim, now);
             if victim == id {
@@ -229,7 +233,7 @@ impl Table {
     }
 
     /// Chooses who is cut, unless somebody has just looked.
-    fn search_victim(&mut self, now: Instant) -> Option<u64> {
+    fn search_victim(&mut self, now: Instant, blocks_max: usize) -> Option<u64> {
         if self.searched_at.is_some_and(|last| now - last < LOOK_AGAIN) {
             return None;
         }
@@ -238,20 +242,22 @@ impl Table {
         {
             self.visited += self.guests.len();
         }
-        self.victim(now)
+        self.victim(now, blocks_max)
     }
 
     /// Chooses who is cut, if anybody deserves it.
-    fn victim(&self, now: Instant) -> Option<u64> {
-        if self.guests.values().any(|guest| guest.cut_at.is_some_and(|cut| now - cut < AWAY_AFTER)) {
-            // Its room is on its way back.
-            return None;
-        }
+    fn victim(&self, now: Instant, blocks_max: usize) -> Option<u64> {
+        let returning = self.guests.values().filter(|guest| guest.cut_at.is_some_and(|cut| now - cut < AWAY_AFTER));
+        let (cut, returning) = returning.fold((0, 0), |(cut, blocks), guest| (cut + 1, blocks + guest.blocks));
         let holders = || self.guests.iter().filter(|(_, guest)| guest.blocks > 0 && guest.cut_at.is_none());
         if holders().all(|(_, guest)| guest.waits_since.is_some()) {
-            // Nobody will ever give anything back.
+            // Nobody will ever give anything back, save those who are cut already.
             let rank = |guest: &Guest| (self.share(guest.owner), guest.blocks);
-            return holders().max_by_key(|(_, guest)| rank(guest)).map(|(id, _)| *id);
+            let victim = holders().max_by_key(|(_, guest)| rank(guest)).map(|(id, _)| *id);
+            return victim.filter(|_| cut == 0);
+        }
+        if returning >= blocks_max / RETURNING_SHARE {
+            return None;
         }
         let is_late = |guest: &Guest| guest.is_slow(now) || now - guest.given_at >= STALL_AFTER;
         let dawdles = |guest: &Guest| !guest.is_whole && guest.waits_since.is_none() && is_late(guest);

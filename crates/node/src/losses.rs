@@ -122,6 +122,21 @@ impl Losses {
         self.bell.notify_one();
     }
 
+    /// Notes a document of which the store has changes that depend on others which it has not. What was said of it before
+    /// says more.
+    pub fn incomplete(&self, document: DocumentId, missing: &Heads) {
+        let mut table = self.table();
+        if table.open.contains_key(&document) {
+            return;
+        }
+        let count = missing.as_slice().len();
+        let what = format!("changes on which others depend are missing from the store: {count}");
+        tracing::warn!(%document, what, "a document lost something; peers are asked for it");
+        let heads = Some(missing.clone());
+        table.add(Loss { document, heads, what, since: clock::now(), needs_restart: false });
+        self.bell.notify_one();
+    }
+
     /// Hears how a document stands.
     pub fn heard(&self, document: &DocumentId, standing: &Standing) {
         if !is_in_step(standing) {
@@ -301,7 +316,8 @@ impl Node {
     async fn check_loss(&self, loss: Loss) -> Result<(), NodeError> {
         let heads = loss.heads.clone().unwrap_or_default();
         let look = move |view: &View<'_>| {
-            let is_back = is_in_step(&view.standing) && view.document().covers(&heads);
+            let document = view.document();
+            let is_back = is_in_step(&view.standing) && document.is_whole() && document.covers(&heads);
             is_back.then(|| view.kind().is_some_and(|kind| kind.as_str() == SPACE_KIND))
         };
         let is_space = match self.document(loss.document).read(look).await {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use comity_access::{Everyone, Rulebook};
 use comity_engine::{Config as EngineConfig, Event, FailureKind};
-use comity_model::{DocumentId, KindName, KindSchema};
+use comity_model::{DocumentId, KindName, KindSchema, Limits};
 use comity_store::{Op, OpenReport, SledStore, Store, StoreError, Writer, WriterOptions};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast};
@@ -34,7 +34,7 @@ impl Inner {
         // Before anything runs that would have to be stopped again.
         let schemas = merge_schemas(schemas)?;
         std::fs::create_dir_all(&folder).map_err(|error| OpenError::io("make", &folder, error))?;
-        let (store, report) = open_store(&folder)?;
+        let (store, report) = open_store(&folder, &limits)?;
         // First of all: what the store lost is written down before anybody uses what is left.
         let evidence_folder = folder.join(evidence::FOLDER);
         let keeper = Keeper::open(&evidence_folder, &limits, Some(runtime.clone()))
@@ -101,8 +101,9 @@ impl Inner {
 
 /// Opens the store. One that was closed well is not read whole; if a row that every start needs turns out to be damaged,
 /// it is opened again, which checks all of it and saves what is left.
-fn open_store(folder: &Path) -> Result<(Arc<dyn Store>, OpenReport), OpenError> {
-    let open = || SledStore::open(&folder.join(STORE_FOLDER), comity_store::Options::default());
+fn open_store(folder: &Path, limits: &Limits) -> Result<(Arc<dyn Store>, OpenReport), OpenError> {
+    let options = comity_store::Options { cache_bytes: limits.cache_bytes_max, ..Default::default() };
+    let open = || SledStore::open(&folder.join(STORE_FOLDER), options.clone());
     let (store, report) = open()?;
     // By name: a damaged row may not be able to say its own.
     let read = || [ROLE_ROW, identity::SESSION_ROW].iter().try_for_each(|key| store.meta(key).map(drop));
@@ -169,6 +170,7 @@ fn event_sink(
             Event::Failed { document, failure } if failure.kind == FailureKind::Damaged => {
                 losses.found(*document, &failure.message);
             }
+            Event::Incomplete { document, missing } => losses.incomplete(*document, missing),
             Event::Changed { document, .. }
                 if spaces.read().unwrap_or_else(PoisonError::into_inner).contains(document) =>
             {

@@ -190,7 +190,7 @@ impl Sync {
 async fn damaged(node: &Node) -> CommandError {
     let mut events = node.events();
     loop {
-        if let Some(loss) = node.losses().into_iter().find(|loss| loss.needs_restart) {
+        if let Some(loss) = node.loss_to_restart_for() {
             return CommandError::new(Kind::Integrity, loss.what)
                 .hint("do it again: the next start saves what is left, and a sync fetches the rest");
         }

@@ -171,7 +171,7 @@ fn a_peer_cannot_make_a_document_unreadable_by_breaking_it_often() {
     assert_eq!(relay.heads(1), tablet.heads(1));
 }
 
-/// S2.4: two devices fill a document while they are offline, each within its bounds. Together they are over them.
+/// `S1.3`: two devices fill a document while they are offline, each within its bounds. Together they are over them.
 #[test]
 fn a_document_filled_on_two_sides_stops_nobody_from_synchronising_the_others() {
     for limits in [

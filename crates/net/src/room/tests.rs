@@ -103,6 +103,24 @@ async fn who_has_sent_much_and_then_nothing_is_not_waited_for_until_its_average_
     assert_eq!(soon(&mut waiting, MESSAGE).await, Some(Ok(())));
 }
 
+/// Their connections end in their own time: on a busy machine that is not at once.
+#[tokio::test(start_paused = true)]
+async fn of_many_who_hold_a_little_several_are_cut_without_waiting_for_each() {
+    let room = Room::new(32 * BLOCK_BYTES, MESSAGE);
+    let mut crowd: Vec<_> = (0..32).map(|number| room.seat(network(number % 8))).collect();
+    let mut honest = room.seat(network(9));
+    for seat in &mut crowd {
+        hold(seat, FREE_BYTES + BLOCK_BYTES).await.unwrap();
+    }
+    advance(STALL_AFTER).await;
+    assert_eq!(timeout(Duration::from_millis(950), hold(&mut honest, FREE_BYTES + MESSAGE)).await.ok(), None);
+    let cut = crowd.iter().filter(|seat| is_cut(seat)).count();
+    assert_eq!(cut, 32 / RETURNING_SHARE, "until a good part of the room is on its way back");
+    crowd.retain(|seat| !is_cut(seat));
+    assert_eq!(timeout(Duration::from_millis(950), hold(&mut honest, FREE_BYTES + MESSAGE)).await.ok(), None);
+    assert_eq!(crowd.iter().filter(|seat| is_cut(seat)).count(), cut, "and then the next");
+}
+
 #[tokio::test(start_paused = true)]
 async fn messages_that_wait_for_each_other_are_not_stuck() {
     let room = Room::new(2 * MESSAGE, MESSAGE);
