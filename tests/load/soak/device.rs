@@ -12,10 +12,10 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
-use super::dice::Dice;
+use super::actor::{Actor, COMPARE_PATIENCE, Remark};
 use super::ledger::Pending;
 use super::pace;
-use super::stage::{Compared, Phase, Sight, Stage, Truth, manners};
+use super::stage::{Compared, Phase, Sight, Stage, Truth};
 
 /// How many devices out of a hundred that go offline are closed and opened again.
 const REOPEN_PERCENT: u64 = 25;
@@ -24,53 +24,34 @@ const REOPEN_PERCENT: u64 = 25;
 /// ever opened, and the relay keeps for each link what that has open. Devices that only grew would look like a leak.
 const REPLACE_PERCENT: u64 = 50;
 
-/// How long, at the end of a run, a document may differ from what the relay has before that counts.
-const COMPARE_PATIENCE: Duration = Duration::from_secs(60);
-
 /// A device.
 pub struct Device {
-    stage: Arc<Stage>,
-    name: String,
-    dice: Dice,
+    actor: Actor,
     folder: TempDir,
     node: Node,
     events: Receiver<NodeEvent>,
     pending: BTreeMap<DocumentId, Vec<Pending>>,
-    /// The document that is worked on.
-    current: Option<DocumentId>,
-    edits: u64,
-    has_settled: bool,
 }
 
 impl Device {
     pub async fn new(stage: Arc<Stage>, number: u64) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let node = open(&folder).await?;
-        Ok(Self {
-            dice: Dice::new(stage.seed, number),
-            stage,
-            name: format!("device-{number}"),
-            folder,
-            events: node.events(),
-            node,
-            pending: BTreeMap::new(),
-            current: None,
-            edits: 0,
-            has_settled: false,
-        })
+        let actor = Actor::new(stage, "device", number);
+        Ok(Self { actor, folder, events: node.events(), node, pending: BTreeMap::new() })
     }
 
     /// Comes and goes and writes until the run ends; gives how its documents compare with the relay's.
     pub async fn run(mut self) -> Result<Compared> {
-        let name = self.name.clone();
+        let name = self.actor.name.clone();
         self.live().await.context(name)
     }
 
     async fn live(&mut self) -> Result<Compared> {
         loop {
-            let uplink = self.node.connect(self.stage.url.clone(), DialOptions::default());
+            let uplink = self.node.connect(self.actor.stage.url.clone(), DialOptions::default());
             let mut state = uplink.watch();
-            let leave = pace::Instant::now() + manners::present(&mut self.dice);
+            let leave = pace::Instant::now() + self.actor.present();
             if let Some(truth) = self.online(leave, &mut state).await? {
                 let compared = self.compare(&truth).await?;
                 uplink.stop().await;
@@ -78,15 +59,15 @@ impl Device {
                 return Ok(compared);
             }
             self.hang_up(uplink).await;
-            if self.dice.percent(REPLACE_PERCENT) && self.pending.is_empty() {
-                self.current = None;
-                self.stage.count(|counters| &counters.replaced);
+            if self.actor.dice.percent(REPLACE_PERCENT) && self.pending.is_empty() {
+                self.actor.current = None;
+                self.actor.stage.count(|counters| &counters.replaced);
                 self.reopen(Some(tempfile::tempdir()?)).await?;
-            } else if self.dice.percent(REOPEN_PERCENT) {
-                self.stage.count(|counters| &counters.reopened);
+            } else if self.actor.dice.percent(REOPEN_PERCENT) {
+                self.actor.stage.count(|counters| &counters.reopened);
                 self.reopen(None).await?;
             }
-            let absent = manners::absent(&mut self.dice);
+            let absent = self.actor.absent();
             self.offline(absent).await?;
         }
     }
@@ -97,25 +78,24 @@ impl Device {
         leave: pace::Instant,
         state: &mut watch::Receiver<UplinkState>,
     ) -> Result<Option<Arc<Truth>>> {
-        let mut phase = self.stage.phase.clone();
+        let mut phase = self.actor.stage.phase.clone();
         let mut turn = pace::Instant::now();
         loop {
             let now = phase.borrow_and_update().clone();
             match now {
                 Phase::Work => {}
-                Phase::Settle => self.settle(),
+                Phase::Settle => self.actor.settle(self.pending.is_empty()),
                 Phase::Compare(truth) => return Ok(Some(truth)),
             }
-            let works = self.stage.is_working();
-            let edit = pace::rest(self.dice.pause(self.stage.edit_pause));
+            let works = self.actor.stage.is_working();
+            let edit = self.actor.until_edit();
             let is_online = state.borrow().is_online();
             tokio::select! {
                 event = self.events.recv() => self.heard(event).await?,
                 Ok(()) = state.changed() => self.linked(&state.borrow_and_update().clone()),
                 () = edit, if works => self.edit(is_online).await?,
                 () = pace::until(turn), if works => {
-                    turn = pace::Instant::now() + manners::visit(&mut self.dice);
-                    self.visit().await?;
+                    turn = pace::Instant::now() + self.visit().await?;
                 }
                 () = pace::until(leave), if works => return Ok(None),
                 _ = phase.changed() => {}
@@ -124,10 +104,10 @@ impl Device {
     }
 
     async fn offline(&mut self, pause: Duration) -> Result<()> {
-        let mut phase = self.stage.phase.clone();
+        let mut phase = self.actor.stage.phase.clone();
         let until = pace::Instant::now() + pause;
-        while self.stage.is_working() {
-            let edit = pace::rest(self.dice.pause(self.stage.edit_pause));
+        while self.actor.stage.is_working() {
+            let edit = self.actor.until_edit();
             tokio::select! {
                 () = pace::until(until) => return Ok(()),
                 () = edit => self.edit(false).await?,
@@ -140,18 +120,16 @@ impl Device {
 
     fn linked(&self, state: &UplinkState) {
         match state {
-            UplinkState::Online { .. } => self.stage.count(|counters| &counters.connections),
-            UplinkState::Waiting { .. } => self.stage.count(|counters| &counters.losses),
+            UplinkState::Online { .. } => self.actor.stage.count(|counters| &counters.connections),
+            UplinkState::Waiting { .. } => self.actor.stage.count(|counters| &counters.losses),
             _ => {}
         }
     }
 
     async fn hang_up(&mut self, uplink: Uplink) {
-        if manners::cuts(&mut self.dice) {
-            self.stage.count(|counters| &counters.cuts);
+        if self.actor.cuts() {
             drop(uplink);
         } else {
-            self.stage.count(|counters| &counters.goodbyes);
             uplink.stop().await;
         }
     }
@@ -167,25 +145,24 @@ impl Device {
         Ok(())
     }
 
-    async fn visit(&mut self) -> Result<()> {
-        let document = self.stage.shelf.draw(&mut self.dice);
-        self.stage.count(|counters| &counters.visits);
-        self.current = Some(document);
+    /// Turns to another document; gives how long it works on it.
+    async fn visit(&mut self) -> Result<Duration> {
+        let (document, lasts) = self.actor.visit();
+        self.actor.current = Some(document);
         // Not waited for: whoever opens a document may write at once.
         self.node.document(document).available(Duration::ZERO).await?;
-        Ok(())
+        Ok(lasts)
     }
 
     async fn edit(&mut self, online: bool) -> Result<()> {
-        let Some(document) = self.current else { return Ok(()) };
-        self.edits += 1;
+        let Some(document) = self.actor.current else { return Ok(()) };
         let made = Instant::now();
-        let (entry, field, text) = manners::edit(&mut self.dice, &self.name, self.edits);
+        let Remark { entry, field, text } = self.actor.remark();
         let Some(hash) = self.node.document(document).set(&entry, field, text).await? else {
             bail!("an edit that says something new changed nothing");
         };
         let pending = Pending { hash, made, online };
-        self.stage.ledger.made(&pending, None);
+        self.actor.stage.ledger.made(&pending, None);
         self.pending.entry(document).or_default().push(pending);
         Ok(())
     }
@@ -215,17 +192,10 @@ impl Device {
         let has_all = |peer: &PeerStanding| peer.link.is_some() && peer.behind == 0;
         if standing.peers.iter().any(has_all) {
             for known in self.pending.remove(&document).unwrap_or_default() {
-                self.stage.ledger.acknowledged(document, &known);
+                self.actor.stage.ledger.acknowledged(document, &known);
             }
         }
         Ok(())
-    }
-
-    fn settle(&mut self) {
-        if !self.has_settled && self.pending.is_empty() {
-            self.has_settled = true;
-            self.stage.has_settled();
-        }
     }
 
     /// Waits until all documents here are as they are at the relay.

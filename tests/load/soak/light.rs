@@ -11,11 +11,11 @@ use comity_model::{
 };
 use comity_net::Backoff;
 
-use super::dice::Dice;
+use super::actor::{Actor, COMPARE_PATIENCE, Remark};
 use super::ledger::Pending;
 use super::line::{Cut, Line, Word};
 use super::pace;
-use super::stage::{Compared, Phase, Sight, Stage, manners};
+use super::stage::{Compared, Phase, Sight, Stage};
 
 /// Documents that a client keeps when it leaves, the last ones that it worked on.
 const KEPT_MAX: usize = 16;
@@ -23,24 +23,15 @@ const KEPT_MAX: usize = 16;
 /// Documents that a client opens again when it comes back, beside those with changes that were not acknowledged.
 const REOPENED_MAX: usize = 4;
 
-/// How long, at the end of a run, a document may differ from what the relay has before that counts.
-const COMPARE_PATIENCE: Duration = Duration::from_secs(60);
-
 /// A client.
 pub struct Light {
-    stage: Arc<Stage>,
-    name: String,
-    dice: Dice,
+    actor: Actor,
     device: DeviceTag,
     /// Copies of documents that it has made: each writes under a session of its own, since one that was let go of does
     /// not know how far it had counted.
     copies: u64,
     limits: Limits,
     replicas: BTreeMap<DocumentId, Replica>,
-    /// The document that is worked on.
-    current: Option<DocumentId>,
-    edits: u64,
-    has_settled: bool,
 }
 
 struct Replica {
@@ -60,21 +51,10 @@ enum Left {
 
 impl Light {
     pub fn new(stage: Arc<Stage>, number: u64) -> Self {
-        let name = format!("light-{number}");
+        let actor = Actor::new(stage, "light", number);
         let mut tag = [0; 16];
-        tag[..name.len()].copy_from_slice(name.as_bytes());
-        Self {
-            dice: Dice::new(stage.seed, number),
-            stage,
-            device: DeviceTag(tag),
-            copies: 0,
-            name,
-            limits: Limits::default(),
-            replicas: BTreeMap::new(),
-            current: None,
-            edits: 0,
-            has_settled: false,
-        }
+        tag[..actor.name.len()].copy_from_slice(actor.name.as_bytes());
+        Self { actor, device: DeviceTag(tag), copies: 0, limits: Limits::default(), replicas: BTreeMap::new() }
     }
 
     /// Comes and goes and writes until the run ends; gives how its documents compare with the relay's.
@@ -86,16 +66,16 @@ impl Light {
                 Ok(Left::Compared(compared)) => return Ok(compared),
                 Ok(Left::Here) => {
                     self.close_all();
-                    manners::absent(&mut self.dice)
+                    self.actor.absent()
                 }
                 Err(Cut::Gone(retry_after)) => {
-                    self.stage.count(|counters| &counters.losses);
+                    self.actor.stage.count(|counters| &counters.losses);
                     if began.elapsed() > Duration::from_secs(2) {
                         backoff.reset();
                     }
-                    backoff.next(self.dice.number()).max(retry_after.unwrap_or_default())
+                    backoff.next(self.actor.dice.number()).max(retry_after.unwrap_or_default())
                 }
-                Err(Cut::Fault(error)) => return Err(error.context(self.name)),
+                Err(Cut::Fault(error)) => return Err(error.context(self.actor.name)),
             };
             self.offline(pause).await?;
         }
@@ -108,15 +88,15 @@ impl Light {
         }
         let until = pace::Instant::now() + pause;
         loop {
-            let edit = pace::rest(self.dice.pause(self.stage.edit_pause));
-            let mut phase = self.stage.phase.clone();
+            let edit = self.actor.until_edit();
+            let mut phase = self.actor.stage.phase.clone();
             phase.borrow_and_update();
             tokio::select! {
                 () = pace::until(until) => return Ok(()),
                 // The end of the run has come: there is nothing to stay away for.
                 _ = phase.changed() => return Ok(()),
                 () = edit => {
-                    if let Some(document) = self.current.filter(|_| self.stage.is_working()) {
+                    if let Some(document) = self.actor.current.filter(|_| self.actor.stage.is_working()) {
                         self.edit(document, false)?;
                     }
                 }
@@ -125,32 +105,31 @@ impl Light {
     }
 
     async fn online(&mut self) -> Result<Left, Cut> {
-        let mut line = Line::open(&self.stage.url, &self.name).await?;
-        self.stage.count(|counters| &counters.connections);
+        let mut line = Line::open(&self.actor.stage.url, &self.actor.name).await?;
+        self.actor.stage.count(|counters| &counters.connections);
         for document in self.reopened() {
             self.open(&mut line, document).await?;
         }
-        let mut phase = self.stage.phase.clone();
-        let leave = pace::Instant::now() + manners::present(&mut self.dice);
+        let mut phase = self.actor.stage.phase.clone();
+        let leave = pace::Instant::now() + self.actor.present();
         let mut turn = pace::Instant::now();
         loop {
             let now = phase.borrow_and_update().clone();
             match now {
                 Phase::Work => {}
-                Phase::Settle => self.settle(),
+                Phase::Settle => self.actor.settle(self.is_told_of_all()),
                 Phase::Compare(truth) => return self.compare(line, &truth).await.map(Left::Compared),
             }
-            let works = self.stage.is_working();
-            let edit = pace::rest(self.dice.pause(self.stage.edit_pause));
+            let works = self.actor.stage.is_working();
+            let edit = self.actor.until_edit();
             tokio::select! {
                 word = line.hear() => self.hear(&mut line, word?).await?,
                 () = edit, if works => self.work(&mut line).await?,
                 () = pace::until(turn), if works => {
-                    turn = pace::Instant::now() + manners::visit(&mut self.dice);
-                    let document = self.stage.shelf.draw(&mut self.dice);
-                    self.stage.count(|counters| &counters.visits);
+                    let (document, lasts) = self.actor.visit();
+                    turn = pace::Instant::now() + lasts;
                     self.open(&mut line, document).await?;
-                    self.current = Some(document);
+                    self.actor.current = Some(document);
                 }
                 () = pace::until(leave), if works => {
                     self.leave(line).await?;
@@ -165,7 +144,7 @@ impl Light {
     fn reopened(&self) -> Vec<DocumentId> {
         let mut all: Vec<(&DocumentId, &Replica)> = self.replicas.iter().collect();
         all.sort_by_key(|(_, replica)| std::cmp::Reverse(replica.used));
-        let last = if self.stage.is_working() { REOPENED_MAX } else { usize::MAX };
+        let last = if self.actor.stage.is_working() { REOPENED_MAX } else { usize::MAX };
         let wanted = all.into_iter().enumerate().filter(|(at, (_, replica))| *at < last || !replica.pending.is_empty());
         wanted.map(|(_, (document, _))| *document).collect()
     }
@@ -198,22 +177,21 @@ impl Light {
     }
 
     async fn work(&mut self, line: &mut Line) -> Result<(), Cut> {
-        let Some(document) = self.current else { return Ok(()) };
+        let Some(document) = self.actor.current else { return Ok(()) };
         self.edit(document, true)?;
         self.say(line, document).await
     }
 
     fn edit(&mut self, document: DocumentId, online: bool) -> Result<()> {
         let Some(replica) = self.replicas.get_mut(&document) else { return Ok(()) };
-        self.edits += 1;
-        let (entry, field, text) = manners::edit(&mut self.dice, &self.name, self.edits);
+        let Remark { entry, field, text } = self.actor.remark();
         let key: RegisterKey = format!("{entry}/{field}").parse()?;
         let act = Act { time: HybridTime::default(), policy: [0; 8], kind: ActKind::Edit };
         let write = Write::Set { key, value: Value::Text(text) };
         let edited = replica.document.edit(&replica.actor, act, None, &[write], &self.limits)?;
         if let Some(hash) = edited.hash {
             let pending = Pending { hash, made: Instant::now(), online };
-            self.stage.ledger.made(&pending, edited.chunks.last().map(bytes::Bytes::len));
+            self.actor.stage.ledger.made(&pending, edited.chunks.last().map(bytes::Bytes::len));
             replica.pending.push(pending);
         }
         Ok(())
@@ -233,19 +211,17 @@ impl Light {
                 replica.pending.drain(..).partition(|pending: &Pending| unshared.contains(&pending.hash));
             replica.pending = pending;
             for known in known {
-                self.stage.ledger.acknowledged(document, &known);
+                self.actor.stage.ledger.acknowledged(document, &known);
             }
         }
         self.say(line, document).await
     }
 
     async fn leave(&mut self, mut line: Line) -> Result<(), Cut> {
-        if manners::cuts(&mut self.dice) {
-            self.stage.count(|counters| &counters.cuts);
+        if self.actor.cuts() {
             // The last edit is on its way, its answer never comes.
             return self.work(&mut line).await;
         }
-        self.stage.count(|counters| &counters.goodbyes);
         line.goodbye().await;
         Ok(())
     }
@@ -264,11 +240,8 @@ impl Light {
         }
     }
 
-    fn settle(&mut self) {
-        if !self.has_settled && self.replicas.values().all(|replica| replica.pending.is_empty()) {
-            self.has_settled = true;
-            self.stage.has_settled();
-        }
+    fn is_told_of_all(&self) -> bool {
+        self.replicas.values().all(|replica| replica.pending.is_empty())
     }
 
     /// Waits until all documents here are as they are at the relay.

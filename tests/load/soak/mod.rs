@@ -4,16 +4,22 @@
 //! out of it, so that the relay sees many more than it may have in memory. When a relay has ended, before the next one
 //! starts, its folder is copied; a second relay on the copy, where no client can help it, must have every change that
 //! any client was told is kept. In the end all clients compare what they hold with what a fresh client finds.
+//!
+//! Beside the clients strangers come, ten a second: under a new name each, for one document, and go. The long lives of
+//! the relay end in a calm, in which everybody comes and goes as before and writes little: `growth` says what for.
 
+mod actor;
 mod bars;
 mod device;
 mod dice;
 mod fresh;
+mod growth;
 mod ledger;
 mod light;
 mod line;
 mod options;
 mod pace;
+mod passer;
 mod place;
 mod plan;
 mod report;

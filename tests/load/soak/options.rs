@@ -10,10 +10,11 @@ use anyhow::{Context, Result, bail, ensure};
 pub const USAGE: &str = "\
 load soak: a relay process that is restarted again and again under clients that come and go.
 
-  --minutes N            how long clients work (default 30; then everything is compared)
-  --clients N            how many, a tenth of them real devices with a store (default 200)
+  --minutes N            how long clients work (default 30; then everything is compared); from 5 on, there are calms
+  --clients N            how many, a tenth of them real devices with a store (default 200); beside them, a passer-by
+                         comes and goes every second for each 20
   --seed N               from which restarts, visits, edits and absences are drawn (default 1)
-  --edits-per-second N   of all clients together (default 50)
+  --edits-per-second N   of all clients together (default 50), but for calms, in which memory must be flat
   --json FILE            writes the report, samples included, to a file
 ";
 

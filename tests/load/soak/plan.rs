@@ -11,6 +11,15 @@ const STREAM: u64 = 0;
 /// A slope needs time: one life is at least this long, if the run allows it.
 const LONG_LIFE: Duration = Duration::from_secs(10 * 60);
 
+/// A run from which two long lives can be had.
+const LONG_RUN: Duration = Duration::from_secs(20 * 60);
+
+/// A run in which there is no time for a calm.
+const SHORT_RUN: Duration = Duration::from_secs(5 * 60);
+
+/// How long the rush of a long life lasts: all sorts of work are done, and caches fill, the store's journal among them.
+const RUSH: Duration = Duration::from_secs(120);
+
 /// Shortest life of a relay: most clients are back by then.
 const SHORT_LIFE: Duration = Duration::from_secs(4);
 
@@ -29,6 +38,8 @@ pub struct Plan {
 pub struct Life {
     /// How long it lives.
     pub lasts: Duration,
+    /// How much of that passes before a calm; all of it in most.
+    pub rush: Duration,
     /// How it ends.
     pub end: End,
     /// How long there is no relay after it.
@@ -45,24 +56,32 @@ pub enum End {
 }
 
 impl Plan {
-    /// Draws the lives that fill a time: a long one, and short ones around it.
+    /// Draws the lives that fill a time: one or two long ones, and short ones around them.
     pub fn draw(seed: u64, total: Duration) -> Self {
         let mut dice = Dice::new(seed, STREAM);
-        let long = total.mul_f64(0.4).max(LONG_LIFE.min(total.mul_f64(0.6)));
-        let (least, most) = ((total / 40).max(SHORT_LIFE), (total / 8).max(SHORT_LIFE));
-        let mut left = total - long;
+        let is_short = total < SHORT_RUN;
+        let most = if is_short { 0.6 } else { 0.8 };
+        let mut long = vec![total.mul_f64(0.4).max(LONG_LIFE.min(total.mul_f64(most)))];
+        if total >= LONG_RUN {
+            long.push(total.mul_f64(0.25));
+        }
+        let mut left = total - long.iter().sum::<Duration>();
+        let (least, most) = ((total / 60).max(SHORT_LIFE), (total / 12).max(SHORT_LIFE));
         let mut lengths = Vec::new();
         while left >= SHORT_LIFE {
             // One in four hardly comes up before it goes again.
-            let length = if dice.percent(25) { least } else { dice.between(least, most) };
-            lengths.push(length.min(left));
+            let length = if dice.percent(25) { least } else { dice.between(least, most) }.min(left);
+            lengths.push((length, length));
             left = left.saturating_sub(length);
         }
-        let at = dice.index(lengths.len() + 1);
-        lengths.insert(at, long);
+        for length in long {
+            let rush = if is_short { length } else { RUSH.min(length.mul_f64(0.4)) };
+            let at = dice.index(lengths.len() + 1);
+            lengths.insert(at, (length, rush));
+        }
         let first = if dice.percent(50) { End::Killed } else { End::Stopped };
         let mut lives = Vec::new();
-        for (number, lasts) in lengths.into_iter().enumerate() {
+        for (number, (lasts, rush)) in lengths.into_iter().enumerate() {
             // Both ways occur, however few restarts there are.
             let end = match (number, first) {
                 (0, first) => first,
@@ -71,7 +90,7 @@ impl Plan {
                 _ if dice.percent(60) => End::Killed,
                 _ => End::Stopped,
             };
-            lives.push(Life { lasts, end, away: dice.between(AWAY.0, AWAY.1) });
+            lives.push(Life { lasts, rush, end, away: dice.between(AWAY.0, AWAY.1) });
         }
         Self { lives }
     }
@@ -86,7 +105,11 @@ impl fmt::Display for Plan {
                 End::Stopped => "SIGTERM",
             };
             let separator = if number == 0 { "" } else { ", " };
-            write!(f, "{separator}{:.0} s then {end}", life.lasts.as_secs_f64())?;
+            write!(f, "{separator}{:.0} s", life.lasts.as_secs_f64())?;
+            if life.rush < life.lasts {
+                write!(f, " (calm from {:.0} s on)", life.rush.as_secs_f64())?;
+            }
+            write!(f, " then {end}")?;
         }
         Ok(())
     }
@@ -101,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_hour_has_a_life_of_ten_minutes_and_restarts_of_both_kinds() {
+    fn half_an_hour_has_a_life_of_ten_minutes_a_long_calm_and_restarts_of_both_kinds() {
         for seed in 0..200 {
             let Plan { lives } = plan(seed, 30.0);
             let total: Duration = lives.iter().map(|life| life.lasts).sum();
@@ -110,6 +133,9 @@ mod tests {
                 "seed {seed}: {total:?}"
             );
             assert!(lives.iter().any(|life| life.lasts >= LONG_LIFE), "seed {seed}");
+            let calm: Duration = lives.iter().map(|life| life.lasts - life.rush).sum();
+            assert!(calm >= LONG_LIFE, "seed {seed}: {calm:?}");
+            assert!((6..40).contains(&lives.len()), "seed {seed}: {} lives", lives.len());
             let restarts = &lives[..lives.len() - 1];
             for end in [End::Killed, End::Stopped] {
                 assert!(restarts.iter().any(|life| life.end == end), "seed {seed} has no {end:?}");

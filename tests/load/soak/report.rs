@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use serde_json::{Value as Json, json};
 
-use super::bars::{self, Bar, Live, Verdict};
+use super::bars::{self, Bar, Verdict};
+use super::growth;
 use super::ledger::Totals;
 use super::run::{Run, megabytes};
 use super::samples::Sample;
@@ -56,13 +57,11 @@ impl Report {
         let totals = run.stage.ledger.totals();
         let samples = run.watch.samples();
         let of_life = |number| samples.iter().filter(|sample| sample.life == number).copied().collect::<Vec<_>>();
+        // The last one may not have ended, if the run broke off.
+        let of_lives: Vec<Vec<Sample>> = (0..=run.lives.len()).map(of_life).collect();
         let lives: Vec<Life> =
-            run.lives.iter().enumerate().map(|(number, ended)| Life::of(ended, &of_life(number))).collect();
-        let longest_at = (0..=run.lives.len()).max_by_key(|number| of_life(*number).len()).unwrap_or_default();
-        let longest = of_life(longest_at);
-        let live_mb =
-            |number: Option<usize>| number.and_then(|number| lives.get(number)).map_or(0.0, |life| life.live_mb);
-        let live = Live { before_mb: live_mb(longest_at.checked_sub(1)), after_mb: live_mb(Some(longest_at)) };
+            run.lives.iter().zip(&of_lives).map(|(ended, samples)| Life::of(ended, samples)).collect();
+        let longest = of_lives.iter().max_by_key(|samples| samples.len()).cloned().unwrap_or_default();
         let stores: Vec<(u64, u64)> = run
             .lives
             .iter()
@@ -71,7 +70,7 @@ impl Report {
             .collect();
         let audited = lives.iter().map(|life| life.audited).sum();
         let mut bars = bars::of_data(totals.made, totals.acknowledged, audited, run.finale.as_ref());
-        bars.extend(bars::of_process(&samples, &longest, live));
+        bars.extend(bars::of_process(&of_lives));
         bars.extend(bars::of_disk(&longest, totals.chunk_bytes, &stores));
         let (middle, most) = run.stage.ledger.answers();
         let counters = &run.stage.counters;
@@ -89,6 +88,7 @@ impl Report {
                 count("devices reopened", &counters.reopened),
                 count("devices replaced", &counters.replaced),
                 count("visits to documents", &counters.visits),
+                count("passers-by", &counters.passers),
             ],
             lives,
             bars,
@@ -147,7 +147,7 @@ impl Report {
                     "threads": sample.threads, "connections": sample.connections,
                     "disk_written_bytes": sample.disk_written_bytes, "given_to_write_bytes": sample.given_bytes,
                     "folder_bytes": sample.folder_bytes, "journal_bytes": sample.journal_bytes,
-                    "acknowledged": sample.acknowledged,
+                    "is_work": sample.is_work, "calm_s": sample.calm_s, "acknowledged": sample.acknowledged, "handshakes": sample.handshakes,
                 })
             })
             .collect();
@@ -165,18 +165,15 @@ impl Report {
 
 impl Life {
     fn of(ended: &super::run::Ended, samples: &[Sample]) -> Self {
-        let others: Vec<f64> = samples.iter().filter_map(bars::other_descriptors).collect();
+        let others: Vec<f64> = samples.iter().filter_map(growth::other_descriptors).collect();
         let last = samples.last();
         let audit = ended.audit.as_ref();
         Self {
             end: ended.end,
             lasted_s: ended.lasted.as_secs_f64(),
             start_ms: ended.start.as_secs_f64() * 1e3,
-            memory_mb: (
-                last.and_then(bars::resident).unwrap_or_default(),
-                samples.iter().filter_map(bars::resident).fold(0.0, f64::max),
-            ),
-            memory: bars::hourly(samples, bars::resident),
+            memory_mb: (last.map_or(0.0, growth::resident), samples.iter().map(growth::resident).fold(0.0, f64::max)),
+            memory: growth::hourly(samples),
             descriptors: (!others.is_empty()).then(|| others.iter().sum::<f64>() / others.len() as f64),
             threads: samples.iter().map(|sample| sample.threads).max().unwrap_or_default(),
             edits: ended.acknowledged,

@@ -18,8 +18,9 @@ use super::ledger::{Changes, Totals};
 use super::light::Light;
 use super::options::Options;
 use super::pace;
+use super::passer::{Doorway, doorways};
 use super::place::{Place, StoreCounts};
-use super::plan::{End, Plan};
+use super::plan::{End, Life, Plan};
 use super::samples::Watch;
 use super::stage::{Compared, Phase, Stage, Truth};
 use crate::process::RelayProcess;
@@ -102,6 +103,10 @@ impl Run {
                 crowd.spawn(Light::new(stage, stream).run());
             }
         }
+        for number in 1..=doorways(options.clients) {
+            let stream = u64::try_from(options.clients + number)?;
+            crowd.spawn(Doorway::new(Arc::clone(&stage), stream).run());
+        }
         let watch = Watch::start(place.data(), place.address, Arc::clone(&stage));
         Ok(Self {
             options,
@@ -126,7 +131,7 @@ impl Run {
         let (last, others) = lives.split_last().context("a plan has a life")?;
         for life in others {
             let (relay, mut ended, before) = self.begin().await?;
-            self.watched(pace::rest(life.lasts)).await?;
+            self.live(life).await?;
             self.watch.end();
             ended.end = end(relay, life.end).await?;
             ended.lasted = life.lasts;
@@ -141,8 +146,17 @@ impl Run {
             self.watched(pace::rest(life.away)).await?;
         }
         let (relay, ended, before) = self.begin().await?;
-        self.watched(pace::rest(last.lasts)).await?;
+        self.live(last).await?;
         self.finish(relay, ended, before).await
+    }
+
+    /// Lets a relay live.
+    async fn live(&mut self, life: &Life) -> Result<()> {
+        self.watched(pace::rest(life.rush)).await?;
+        self.stage.set_calm(life.rush < life.lasts);
+        self.watched(pace::rest(life.lasts.saturating_sub(life.rush))).await?;
+        self.stage.set_calm(false);
+        Ok(())
     }
 
     /// Starts the relay. Gives how many edits were acknowledged before.

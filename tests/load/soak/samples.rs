@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,10 @@ pub struct Sample {
     pub disk_written_bytes: u64,
     /// What the process has given to `write`: to files, and, where a message goes out in parts, to sockets.
     pub given_bytes: u64,
+    /// Whether clients still came and went: the comparison in the end, which reads all documents, is another load.
+    pub is_work: bool,
+    /// For how long it had been calm.
+    pub calm_s: Option<f64>,
     /// Open sockets, as the relay counts them; none when it did not answer.
     pub connections: Option<u64>,
     /// What its folder takes.
@@ -42,6 +47,8 @@ pub struct Sample {
     pub journal_bytes: u64,
     /// Edits acknowledged since the run began.
     pub acknowledged: usize,
+    /// Handshakes done since the run began.
+    pub handshakes: usize,
 }
 
 /// Looks at the relay while there is one, from a thread of its own.
@@ -126,10 +133,13 @@ impl Watch {
             threads: number_of(pid, "status", "Threads:")?,
             disk_written_bytes: number_of(pid, "io", "write_bytes:")?,
             given_bytes: number_of(pid, "io", "wchar:")?,
+            is_work: self.0.stage.is_working(),
+            calm_s: self.0.stage.calm_for().map(|calm| calm.as_secs_f64()),
             connections: connections(self.0.address).ok(),
             folder_bytes: bytes_below(&self.0.folder),
             journal_bytes: bytes_below(&self.0.folder.join("store/journal")),
             acknowledged: self.0.stage.ledger.totals().acknowledged,
+            handshakes: self.0.stage.counters.connections.load(Relaxed),
         })
     }
 

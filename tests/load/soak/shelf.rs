@@ -1,7 +1,5 @@
 //! Which documents are in use: a window that moves on.
 
-use std::time::{Duration, Instant};
-
 use comity_model::DocumentId;
 
 use super::dice::Dice;
@@ -9,33 +7,52 @@ use super::dice::Dice;
 /// Documents in use at once, for each client: several people share one.
 const FOR_EACH_CLIENT: f64 = 0.75;
 
-/// How long a document is in use, as an audit is: then work moves on to another one. Short, so that the relay sees
+/// Edits after which a document is full, as an audit is: then work moves on to another one. Few, so that the relay sees
 /// many more documents than are in use at once, and none of them grows without end.
-const IN_USE: Duration = Duration::from_secs(120);
+const EDITS_EACH: usize = 40;
 
 /// How often somebody looks into an old one.
 const OLD_PERCENT: u64 = 15;
+
+/// How many old ones there are to look into, for each in use: more than the relay may have in memory, but not all there
+/// ever were, or its caches would not be full before it has read them all.
+const OLD_FOR_EACH: u64 = 2;
 
 /// The documents of a run, numbered in the order in which they come into use.
 #[derive(Debug)]
 pub struct Shelf {
     seed: u64,
-    started: Instant,
     in_use: u64,
-    each: Duration,
 }
 
 impl Shelf {
     pub fn new(seed: u64, clients: usize) -> Self {
         let in_use = ((clients as f64 * FOR_EACH_CLIENT) as u32).max(4);
-        Self { seed, started: Instant::now(), in_use: u64::from(in_use), each: IN_USE / in_use }
+        Self { seed, in_use: u64::from(in_use) }
     }
 
-    /// Gives a document to work on now: mostly one in use, sometimes an old one.
-    pub fn draw(&self, dice: &mut Dice) -> DocumentId {
-        let old = u64::try_from(self.started.elapsed().as_nanos() / self.each.as_nanos()).unwrap_or(u64::MAX);
-        let number = if old > 0 && dice.percent(OLD_PERCENT) { dice.below(old) } else { old + dice.below(self.in_use) };
+    /// Gives a document to work on after so many edits of all clients: mostly one in use, sometimes an old one.
+    pub fn draw(&self, dice: &mut Dice, edits: usize) -> DocumentId {
+        let (oldest, first) = self.window(edits);
+        let old = first - oldest;
+        let number = if old > 0 && dice.percent(OLD_PERCENT) {
+            oldest + dice.below(old)
+        } else {
+            first + dice.below(self.in_use)
+        };
         self.id(number)
+    }
+
+    /// Gives a document to look into, old or in use.
+    pub fn draw_any(&self, dice: &mut Dice, edits: usize) -> DocumentId {
+        let (oldest, first) = self.window(edits);
+        self.id(oldest + dice.below(first - oldest + self.in_use))
+    }
+
+    /// Gives the oldest document that anybody still looks into, and the first in use.
+    fn window(&self, edits: usize) -> (u64, u64) {
+        let first = (edits / EDITS_EACH) as u64;
+        (first.saturating_sub(OLD_FOR_EACH * self.in_use), first)
     }
 
     /// Gives the id of a document: spread evenly, as ids are, because its first bytes choose the relay's thread.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use comity_model::{DocumentId, Heads};
 use comity_net::Url;
@@ -13,6 +13,9 @@ use tokio::sync::{Notify, watch};
 use super::dice::Dice;
 use super::ledger::Ledger;
 use super::shelf::Shelf;
+
+/// How many times less is written in a calm: what edits leave in memory, and must, is then lost in the noise.
+const CALM_DIVISOR: u32 = 25;
 
 /// How far the run is, as clients need to know.
 #[derive(Clone, Debug)]
@@ -68,17 +71,21 @@ pub struct Counters {
     pub replaced: AtomicUsize,
     /// Documents that clients turned to.
     pub visits: AtomicUsize,
+    /// Strangers that came once, asked for a document and went.
+    pub passers: AtomicUsize,
 }
 
 /// What all clients share.
 pub struct Stage {
     pub seed: u64,
     pub url: Url,
-    pub shelf: Shelf,
+    shelf: Shelf,
     pub ledger: Ledger,
     pub counters: Counters,
-    /// Between two edits of one client.
-    pub edit_pause: Duration,
+    /// Between two edits of one client in the rush.
+    edit_pause: Duration,
+    /// Since when it is calm.
+    calm: Mutex<Option<Instant>>,
     pub phase: watch::Receiver<Phase>,
     settled: AtomicUsize,
     settles: Notify,
@@ -93,6 +100,7 @@ impl Stage {
             ledger: Ledger::default(),
             counters: Counters::default(),
             edit_pause,
+            calm: Mutex::default(),
             phase,
             settled: AtomicUsize::new(0),
             settles: Notify::new(),
@@ -101,6 +109,31 @@ impl Stage {
 
     pub fn is_working(&self) -> bool {
         matches!(*self.phase.borrow(), Phase::Work)
+    }
+
+    /// Lets a calm begin, in which clients come and go as ever and write seldom, or end.
+    pub fn set_calm(&self, is_calm: bool) {
+        *self.calm.lock().unwrap_or_else(PoisonError::into_inner) = is_calm.then(Instant::now);
+    }
+
+    /// Says for how long it has been calm.
+    pub fn calm_for(&self) -> Option<Duration> {
+        self.calm.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+    }
+
+    /// Gives the time between two edits of one client.
+    pub fn edit_pause(&self) -> Duration {
+        if self.calm_for().is_some() { self.edit_pause * CALM_DIVISOR } else { self.edit_pause }
+    }
+
+    /// Gives a document to work on.
+    pub fn document(&self, dice: &mut Dice) -> DocumentId {
+        self.shelf.draw(dice, self.ledger.totals().made)
+    }
+
+    /// Gives a document to look into.
+    pub fn any_document(&self, dice: &mut Dice) -> DocumentId {
+        self.shelf.draw_any(dice, self.ledger.totals().made)
     }
 
     /// Counts one more of something.
@@ -123,51 +156,5 @@ impl Stage {
         while self.settled() < clients {
             self.settles.notified().await;
         }
-    }
-}
-
-/// How clients behave, in chance and time.
-pub mod manners {
-    use super::{Dice, Duration};
-
-    /// How long a client stays, and how long it stays away.
-    const PRESENT: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(150));
-    const ABSENT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(25));
-
-    /// How long a client works on one document.
-    const VISIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(40));
-
-    /// How many clients out of a hundred that leave do so without a word.
-    const CUT_PERCENT: u64 = 50;
-
-    /// Longest text of a remark.
-    const TEXT_BYTES: u64 = 240;
-
-    pub fn present(dice: &mut Dice) -> Duration {
-        dice.between(PRESENT.0, PRESENT.1)
-    }
-
-    pub fn absent(dice: &mut Dice) -> Duration {
-        dice.between(ABSENT.0, ABSENT.1)
-    }
-
-    pub fn visit(dice: &mut Dice) -> Duration {
-        dice.between(VISIT.0, VISIT.1)
-    }
-
-    pub fn cuts(dice: &mut Dice) -> bool {
-        dice.percent(CUT_PERCENT)
-    }
-
-    /// What is written: one of some dozen modules, a field, and a text that is never the same.
-    pub fn edit(dice: &mut Dice, who: &str, number: u64) -> (String, &'static str, String) {
-        let entry = format!("M{:03}", dice.below(48));
-        let field = ["status", "comment", "measured"][dice.index(3)];
-        let length = usize::try_from(dice.below(TEXT_BYTES)).unwrap_or_default();
-        let mut text = format!("{who} {number} ");
-        while text.len() < length {
-            text.push_str(["roof ", "string ", "cable ", "dust ", "glass ", "frame "][dice.index(6)]);
-        }
-        (entry, field, text)
     }
 }
