@@ -23,10 +23,6 @@ pub(crate) fn actor(theirs: &automerge::ActorId) -> ActorId {
     ActorId::from_bytes(theirs.to_bytes())
 }
 
-pub(crate) fn their_actor(ours: &ActorId) -> automerge::ActorId {
-    automerge::ActorId::from(ours.as_bytes())
-}
-
 /// Turns a value into the scalar that stands for it. `None` for a counter, which Comity reads but never writes, and
 /// for a sort of value that this crate does not know.
 pub(crate) fn scalar(value: &Value) -> Option<ScalarValue> {

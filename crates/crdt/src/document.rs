@@ -1,6 +1,5 @@
 //! One document in memory.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, ReadDoc, SaveOptions};
@@ -8,6 +7,7 @@ use bytes::Bytes;
 use comity_model::{Act, ActorId, ChangeHash, Heads};
 
 use crate::size::Size;
+use crate::stranded::Stranded;
 use crate::sync::PayloadCache;
 use crate::waiting::Waiting;
 use crate::{convert, genesis};
@@ -36,10 +36,8 @@ pub struct Document {
     pub(crate) heads: Heads,
     /// Changes that wait for what they depend on. Automerge knows nothing of them.
     pub(crate) waiting: Waiting,
-    /// Changes of our own store that wait because others were lost there, and who wrote them.
-    pub(crate) stranded: BTreeMap<ChangeHash, ActorId>,
-    /// What those took when it was loaded, in bytes.
-    pub(crate) stranded_bytes: usize,
+    /// Those of them that our own store has, and others on which they depend not.
+    pub(crate) stranded: Stranded,
     pub(crate) size: Size,
     pub(crate) payloads: PayloadCache,
     broken: bool,
@@ -67,8 +65,7 @@ impl Document {
             inner,
             heads,
             waiting: Waiting::default(),
-            stranded: BTreeMap::new(),
-            stranded_bytes: 0,
+            stranded: Stranded::default(),
             size: Size::default(),
             payloads: PayloadCache::default(),
             broken: false,
@@ -131,9 +128,10 @@ impl Document {
         usize::try_from(self.inner.stats().num_ops).unwrap_or(usize::MAX)
     }
 
-    /// Counts the bytes of memory that changes take which wait for what they depend on.
+    /// Counts the bytes of memory that changes take which wait for what they depend on, those not counted that the store
+    /// has.
     pub fn orphan_bytes(&self) -> usize {
-        self.waiting.size_bytes()
+        self.waiting.size_bytes() - self.stranded.size_bytes()
     }
 
     /// Estimates the memory that the document takes while nothing happens, in bytes.
@@ -141,7 +139,7 @@ impl Document {
         let content = self.size.cost.inflated_bytes.saturating_mul(CONTENT_COPIES);
         let operations = self.operation_count().saturating_mul(OPERATION_BYTES);
         let changes = self.change_count().saturating_mul(CHANGE_BYTES);
-        [operations, changes, self.orphan_bytes()].iter().fold(content, |sum, part| sum.saturating_add(*part))
+        [operations, changes, self.waiting.size_bytes()].iter().fold(content, |sum, part| sum.saturating_add(*part))
     }
 
     /// Counts the changes that people and applications wrote: all but the constant genesis.

@@ -85,12 +85,6 @@ pub enum EditError {
         /// The id.
         id: String,
     },
-    /// Changes that this actor wrote wait for others which the store lost: the next one would contradict them.
-    #[error("changes of {actor} are not part of the document until others that were lost come from a peer")]
-    Stranded {
-        /// The actor.
-        actor: ActorId,
-    },
     /// The document would hold too much.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -135,7 +129,8 @@ impl Document {
     ///
     /// A change at older heads must not look as if its author had seen what came between. When this actor has itself
     /// written since `base`, the change is therefore written under a second actor of the same session, whose id is
-    /// this one with a number behind it and so names the same device.
+    /// this one with a number behind it and so names the same device. So it is when changes of this actor wait for others
+    /// that the store lost.
     ///
     /// # Errors
     /// When a write cannot be carried out, or `base` names a change that is not here. Nothing is written then.
@@ -154,24 +149,23 @@ impl Document {
         if !self.is_empty() && !self.is_comity() {
             return Err(EditError::Foreign);
         }
-        // A second actor of the same session has the same bytes in front.
-        if self.stranded.values().any(|wrote| wrote.as_bytes().starts_with(actor.as_bytes())) {
-            return Err(EditError::Stranded { actor: actor.clone() });
-        }
         self.check_remarks(&puts)?;
         let base = self.base(base)?;
         let mut chunks = Vec::new();
         if puts.is_empty() {
             return Ok(Edited { hash: None, chunks });
         }
-        self.check_counts(puts.len() as u64, 1, limits)?;
-        self.check_whole(&cost(&puts), limits)?;
+        let cost = cost(&puts);
+        self.check_counts(&cost, limits)?;
+        self.check_breadth(limits)?;
+        self.check_whole(&cost, limits)?;
         if self.is_empty() {
             chunks.push(self.apply_genesis()?);
         }
         // The genesis change alone is what somebody knows who knows nothing.
         let base = base.map(|base| if base.is_empty() { Heads::new(vec![genesis::HASH]) } else { base });
         let base = base.filter(|base| *base != self.heads);
+        let actor = self.free_actor(actor, base.as_ref());
         let written = match self.guarded("edit", |inner| write(inner, actor, act, base.as_ref(), &puts)) {
             Ok(written) => written?,
             Err(Panicked) => return Err(EditError::Broken),
@@ -185,6 +179,24 @@ impl Document {
             self.size.add(&weigh(chunk));
         }
         Ok(Edited { hash, chunks })
+    }
+
+    /// Chooses who writes: the given actor, or the first numbered one of its session that has written nothing beyond the
+    /// heads that the author saw, and nothing that the store has and cannot place. Automerge would choose by itself, but
+    /// puts its marker in front, where ours names the device.
+    fn free_actor(&self, actor: &ActorId, base: Option<&Heads>) -> automerge::ActorId {
+        let later = base.map_or_else(Vec::new, |base| self.inner.get_changes_meta(&convert::their_heads(base)));
+        let later: BTreeSet<&[u8]> = later.iter().map(|change| change.actor.to_bytes()).collect();
+        let is_taken = |bytes: &[u8]| later.contains(bytes) || self.stranded.has_actor(&ActorId::from_bytes(bytes));
+        let mut candidate = actor.as_bytes().to_vec();
+        for number in 1_u32.. {
+            if !is_taken(&candidate) {
+                break;
+            }
+            candidate.truncate(actor.as_bytes().len());
+            candidate.extend_from_slice(&number.to_be_bytes());
+        }
+        automerge::ActorId::from(candidate)
     }
 
     /// Checks that the heads somebody saw are here.
@@ -219,7 +231,6 @@ impl Document {
     }
 }
 
-/// Checks the writes and turns them into puts.
 /// Estimates from above what a change with these puts costs whoever receives it.
 fn cost(puts: &[Put]) -> Cost {
     let operations = puts.len() as u64;
@@ -241,6 +252,7 @@ fn value_bytes(value: &ScalarValue) -> usize {
     }
 }
 
+/// Checks the writes and turns them into puts.
 fn prepare(writes: &[Write], limits: &Limits) -> Result<Vec<Put>, EditError> {
     if writes.len() > limits.edit_writes_max {
         return Err(EditError::TooManyWrites { actual: writes.len(), max: limits.edit_writes_max });
@@ -288,19 +300,16 @@ fn checked(what: &'static str, name: &str, max: usize) -> Result<String, EditErr
 /// Writes the change and gives its hash and chunk; `None` when there was nothing to write.
 fn write(
     inner: &mut Automerge,
-    actor: &ActorId,
+    actor: automerge::ActorId,
     act: Act,
     base: Option<&Heads>,
     puts: &[Put],
 ) -> Result<Option<(ChangeHash, Bytes)>, EditError> {
+    inner.set_actor(actor);
     let transaction = match base {
-        None => {
-            inner.set_actor(convert::their_actor(actor));
-            inner.transaction()
-        }
+        None => inner.transaction(),
         Some(base) => {
             let base = convert::their_heads(base);
-            inner.set_actor(actor_at(inner, actor, &base));
             inner.transaction_at(PatchLog::inactive(), &base).map_err(AutomergeError::from)?
         }
     };
@@ -322,21 +331,4 @@ fn commit(
     let time_s = act.time.wall_ms.div_euclid(1_000);
     let options = CommitOptions::default().with_message(act.to_message()).with_time(time_s);
     Ok(transaction.commit_with(options).0)
-}
-
-/// Chooses the actor for a change at older heads: the given one, or the first numbered one of its session that has
-/// written nothing beyond those heads. Automerge would choose by itself, but puts its marker in front, where ours
-/// names the device.
-fn actor_at(inner: &Automerge, actor: &ActorId, base: &[automerge::ChangeHash]) -> automerge::ActorId {
-    let later: BTreeSet<Vec<u8>> =
-        inner.get_changes_meta(base).iter().map(|change| change.actor.to_bytes().to_vec()).collect();
-    let mut candidate = actor.as_bytes().to_vec();
-    for number in 1_u32.. {
-        if !later.contains(&candidate) {
-            break;
-        }
-        candidate.truncate(actor.as_bytes().len());
-        candidate.extend_from_slice(&number.to_be_bytes());
-    }
-    automerge::ActorId::from(candidate)
 }

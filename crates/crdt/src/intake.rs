@@ -1,4 +1,4 @@
-//! Taking in the chunks of a message, slice by slice.
+//! Taking in changes, slice by slice, from a peer or from our own store.
 //!
 //! Applying an operation costs Automerge more than half a kilobyte for a moment, so never more of them are applied at once
 //! than one change may hold. What comes before the changes that it depends on waits outside Automerge.
@@ -10,28 +10,55 @@ use automerge::{Automerge, AutomergeError, Change};
 use bytes::Bytes;
 use comity_model::{ChangeHash, Limits};
 
+use crate::admit::{Cost, weigh};
 use crate::chunk::{self, Chunk, ChunkError, ChunkKind};
 use crate::receive::ReceiveError;
+use crate::waiting::Early;
 use crate::{Document, convert, genesis};
 
 /// Most changes that are applied at once. Decoded, even one without operations takes a kilobyte or two.
 const SLICE_CHANGES_MAX: usize = 4_096;
 
-/// What a message brought that was not known.
-#[derive(Default)]
-pub(crate) struct Arrived<'a> {
-    /// Document chunks.
+/// Inflated bytes after which no further change is applied with those before it. They stand in memory several times.
+const SLICE_BYTES_MAX: usize = 4 << 20;
+
+/// How often what waited is tried again without changes that contradict others. Each try decodes all of them; a peer that
+/// sent more of those has the rest forgotten.
+const TRIES_MAX: usize = 8;
+
+/// What is being taken in.
+pub(crate) struct Intake<'a> {
+    limits: &'a Limits,
+    slice: Slice,
+    /// Document chunks that were not known.
     pub(crate) documents: Vec<&'a [u8]>,
     /// The heads of those.
     pub(crate) document_heads: Vec<ChangeHash>,
-    /// Single changes that could be applied at once.
+    /// Single changes that were not known and lacked nothing.
     pub(crate) changes: BTreeMap<ChangeHash, Bytes>,
-    /// Changes that came too early, from this message.
-    pub(crate) early: BTreeSet<ChangeHash>,
-    /// Changes that had waited before or since, and could be applied now.
+    /// Changes that came too early.
+    early: BTreeSet<ChangeHash>,
+    early_bytes: usize,
+    /// Changes that waited, and are part of the document now.
     pub(crate) released: Vec<ChangeHash>,
-    /// Whether changes that had waited were forgotten: they contradict others that are here.
+    /// Whether changes that had waited were forgotten.
     pub(crate) forgot: bool,
+}
+
+impl<'a> Intake<'a> {
+    pub(crate) fn new(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            slice: Slice::default(),
+            documents: Vec::new(),
+            document_heads: Vec::new(),
+            changes: BTreeMap::new(),
+            early: BTreeSet::new(),
+            early_bytes: 0,
+            released: Vec::new(),
+            forgot: false,
+        }
+    }
 }
 
 /// The changes to be applied next, each after what it depends on.
@@ -39,17 +66,19 @@ pub(crate) struct Arrived<'a> {
 struct Slice {
     changes: Vec<Change>,
     hashes: BTreeSet<ChangeHash>,
-    operations: u64,
+    cost: Cost,
 }
 
 impl Slice {
-    fn has_room(&self, operations: u64, limits: &Limits) -> bool {
-        self.changes.len() < SLICE_CHANGES_MAX
-            && self.operations.saturating_add(operations) <= limits.change_operations_max
+    fn has_room(&self, cost: &Cost, limits: &Limits) -> bool {
+        self.changes.is_empty()
+            || self.changes.len() < SLICE_CHANGES_MAX
+                && self.cost.operations.saturating_add(cost.operations) <= limits.change_operations_max
+                && self.cost.inflated_bytes.saturating_add(cost.inflated_bytes) <= SLICE_BYTES_MAX
     }
 
-    fn push(&mut self, hash: ChangeHash, change: Change) {
-        self.operations += change.len() as u64;
+    fn push(&mut self, hash: ChangeHash, change: Change, cost: &Cost) {
+        self.cost = self.cost.plus(cost);
         self.hashes.insert(hash);
         self.changes.push(change);
     }
@@ -60,15 +89,13 @@ impl Document {
     pub(crate) fn take_in<'a>(
         &mut self,
         parts: impl Iterator<Item = &'a [u8]>,
-        arrived: &mut Arrived<'a>,
-        limits: &Limits,
+        intake: &mut Intake<'a>,
     ) -> Result<(), ReceiveError> {
-        let mut slice = Slice::default();
         let mut singles = Vec::new();
         for part in parts {
             for chunk in chunk::split(part)? {
                 match chunk.kind {
-                    ChunkKind::Document => self.take_document(chunk, &mut slice, arrived, limits)?,
+                    ChunkKind::Document => self.take_document(chunk, intake)?,
                     ChunkKind::Change | ChunkKind::CompressedChange => singles.push(chunk),
                     ChunkKind::Bundle => return Err(ChunkError::Kind(3).into()),
                 }
@@ -76,105 +103,128 @@ impl Document {
         }
         for chunk in singles {
             let change = quietly(|| chunk.change())??;
-            self.take_change(change, Some(chunk.bytes), &mut slice, arrived, limits)?;
+            self.take_change(change, Some(chunk.bytes), intake)?;
         }
-        self.apply_slice(&mut slice, limits)?;
-        self.release(arrived, limits)?;
-        // What waits because the store lost something does not count.
-        let actual = self.waiting.size_bytes().saturating_sub(self.stranded_bytes);
-        let max = limits.orphan_bytes_max;
-        if actual > max && !arrived.early.is_empty() {
-            return Err(ReceiveError::TooManyOrphans { actual, max });
-        }
-        Ok(())
+        self.finish_intake(intake)
     }
 
-    fn take_document<'a>(
-        &mut self,
-        chunk: Chunk<'a>,
-        slice: &mut Slice,
-        arrived: &mut Arrived<'a>,
-        limits: &Limits,
-    ) -> Result<(), ReceiveError> {
+    fn take_document<'a>(&mut self, chunk: Chunk<'a>, intake: &mut Intake<'a>) -> Result<(), ReceiveError> {
         let heads = chunk.document_heads().ok_or(ChunkError::Truncated)?;
         if heads.iter().all(|hash| self.contains(hash)) {
             return Ok(());
         }
-        arrived.documents.push(chunk.bytes);
-        arrived.document_heads.extend(heads);
-        if self.inner.is_empty() && slice.changes.is_empty() {
+        intake.documents.push(chunk.bytes);
+        intake.document_heads.extend(heads);
+        if self.inner.is_empty() && intake.slice.changes.is_empty() && self.stranded.is_empty() {
             self.guarded("receive", |inner| inner.load_incremental(chunk.bytes))??;
-            return Ok(self.check_counts(0, 0, limits)?);
+            self.size.add(&weigh(chunk.bytes));
+            self.size.whole_bytes = chunk.bytes.len();
+            return Ok(self.check_counts(&Cost::default(), intake.limits)?);
         }
         // Automerge would apply all of it at once.
         let (theirs, have) = (quietly(|| Automerge::load(chunk.bytes))??, self.inner.get_heads());
         let changes = quietly(|| theirs.get_changes(&have))?;
         drop(theirs);
         for change in changes {
-            self.take_change(change, None, slice, arrived, limits)?;
+            self.take_change(change, None, intake)?;
         }
         Ok(())
     }
 
-    fn take_change(
+    /// Takes in one change: to be applied with the slice, or to wait.
+    pub(crate) fn take_change(
         &mut self,
         mut change: Change,
         bytes: Option<&[u8]>,
-        slice: &mut Slice,
-        arrived: &mut Arrived<'_>,
-        limits: &Limits,
+        intake: &mut Intake<'_>,
     ) -> Result<(), ReceiveError> {
         let hash = convert::hash(change.hash());
-        if self.contains(&hash) || self.waiting.contains(&hash) || arrived.changes.contains_key(&hash) {
+        if self.contains(&hash) || self.waiting.contains(&hash) || intake.changes.contains_key(&hash) {
             return Ok(());
         }
         refuse_forged_genesis(hash, change.actor_id().to_bytes())?;
+        let actor = convert::actor(change.actor_id());
+        if self.stranded.contradict(&hash, &actor, change.seq()) {
+            return Err(ReceiveError::Equivocation { actor, seq: change.seq() });
+        }
         let bytes = bytes.map_or_else(|| Bytes::copy_from_slice(&change.bytes()), Bytes::copy_from_slice);
-        let deps: Vec<ChangeHash> = change.deps().iter().copied().map(convert::hash).collect();
-        if !deps.iter().all(|dep| slice.hashes.contains(dep) || self.contains(dep)) {
-            let inner = &self.inner;
-            self.waiting.insert(hash, bytes, deps, |dep| slice.hashes.contains(dep) || has(inner, dep));
-            arrived.early.insert(hash);
-            return Ok(());
+        let cost = weigh(&bytes);
+        if !lacks_nothing(&self.inner, &intake.slice, &change) {
+            return self.let_wait(hash, &change, bytes, cost, intake);
         }
-        if !slice.has_room(change.len() as u64, limits) {
-            self.apply_slice(slice, limits)?;
+        if !intake.slice.has_room(&cost, intake.limits) {
+            self.apply_slice(intake)?;
         }
-        arrived.changes.insert(hash, bytes);
-        slice.push(hash, change);
+        intake.changes.insert(hash, bytes);
+        intake.slice.push(hash, change, &cost);
         Ok(())
     }
 
-    fn apply_slice(&mut self, slice: &mut Slice, limits: &Limits) -> Result<(), ReceiveError> {
-        let Slice { changes, operations, .. } = std::mem::take(slice);
+    fn let_wait(
+        &mut self,
+        hash: ChangeHash,
+        change: &Change,
+        bytes: Bytes,
+        cost: Cost,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), ReceiveError> {
+        let early = Early::new(bytes, cost, change.deps().iter().copied().map(convert::hash).collect());
+        let (actual, max) = (intake.early_bytes + early.size_bytes(), intake.limits.orphan_bytes_max);
+        if actual > max {
+            return Err(ReceiveError::TooManyOrphans { actual, max });
+        }
+        let (inner, slice) = (&self.inner, &intake.slice);
+        self.waiting.insert(hash, early, |dep| slice.hashes.contains(dep) || has(inner, dep));
+        intake.early_bytes = actual;
+        intake.early.insert(hash);
+        Ok(())
+    }
+
+    /// Applies what has been gathered, and what had waited for it.
+    pub(crate) fn finish_intake(&mut self, intake: &mut Intake<'_>) -> Result<(), ReceiveError> {
+        self.apply_slice(intake)?;
+        self.release(intake)?;
+        if self.orphan_bytes() > intake.limits.orphan_bytes_max {
+            // What came just now has more to say than what has waited, perhaps for something that never comes.
+            let is_old = |hash: &&ChangeHash| !intake.early.contains(hash) && !self.stranded.contains(hash);
+            let old: Vec<ChangeHash> = self.waiting.hashes().filter(is_old).copied().collect();
+            for hash in old {
+                self.waiting.remove(&hash);
+            }
+            intake.forgot = true;
+        }
+        Ok(())
+    }
+
+    /// Applies the slice. When it would not fit into the document, or contradicts what is here, nothing of it has happened;
+    /// over any other error the document is thrown away.
+    fn apply_slice(&mut self, intake: &mut Intake<'_>) -> Result<(), ReceiveError> {
+        let Slice { changes, cost, .. } = std::mem::take(&mut intake.slice);
         if changes.is_empty() {
             return Ok(());
         }
-        self.check_counts(operations, changes.len() as u64, limits)?;
-        self.apply_changes(changes)
-    }
-
-    /// Gives Automerge changes that lack nothing. When one contradicts what is here, nothing has happened; over any
-    /// other error the document is thrown away.
-    fn apply_changes(&mut self, changes: Vec<Change>) -> Result<(), ReceiveError> {
-        let applied = self.guarded("receive", |inner| inner.apply_changes(changes))?;
-        let Err(error) = applied else { return Ok(()) };
-        if !matches!(error, AutomergeError::DuplicateSeqNumber(..)) {
-            // How much of it was applied is not known.
-            self.discard();
+        self.check_counts(&cost, intake.limits)?;
+        self.check_whole(&cost, intake.limits)?;
+        if let Err(error) = self.guarded("receive", |inner| inner.apply_changes(changes))? {
+            if !matches!(error, AutomergeError::DuplicateSeqNumber(..)) {
+                // How much of it was applied is not known.
+                self.discard();
+            }
+            return Err(error.into());
         }
-        Err(error.into())
+        self.size.add(&cost);
+        Ok(())
     }
 
     /// Applies what waited only for changes that are here now.
-    fn release(&mut self, arrived: &mut Arrived<'_>, limits: &Limits) -> Result<(), ReceiveError> {
+    fn release(&mut self, intake: &mut Intake<'_>) -> Result<(), ReceiveError> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let inner = &self.inner;
-        let came: Vec<ChangeHash> = if arrived.documents.is_empty() {
+        let came: Vec<ChangeHash> = if intake.documents.is_empty() {
             // The genesis may have come with an edit made here.
-            arrived.changes.keys().copied().chain([genesis::HASH]).filter(|hash| has(inner, hash)).collect()
+            intake.changes.keys().copied().chain([genesis::HASH]).filter(|hash| has(inner, hash)).collect()
         } else {
             self.waiting.awaited().into_iter().filter(|hash| has(inner, hash)).collect()
         };
@@ -182,65 +232,77 @@ impl Document {
         for hash in came {
             ready.extend(self.waiting.released(&hash, |dep| has(inner, dep)));
         }
-        let mut slice = Slice::default();
+        let mut batch = Vec::new();
         while let Some(hash) = ready.pop_front() {
-            let Some(bytes) = self.waiting.bytes(&hash) else { continue };
-            let change = decode_waiting(bytes)?;
-            let is_here = |dep: &automerge::ChangeHash| slice.hashes.contains(&convert::hash(*dep)) || self.has(dep);
-            if !change.deps().iter().all(is_here) {
-                // What it waited for was forgotten.
-                self.waiting.remove_branch(hash);
-                continue;
+            let Some(early) = self.waiting.get(&hash) else { continue };
+            let (cost, change) = (early.cost, decode_waiting(&early.bytes)?);
+            if !self.contains(&hash) {
+                if !intake.slice.has_room(&cost, intake.limits) {
+                    self.apply_released(&mut batch, intake)?;
+                }
+                if !lacks_nothing(&self.inner, &intake.slice, &change) {
+                    // What it waited for was forgotten.
+                    self.waiting.remove_branch(hash);
+                    continue;
+                }
+                intake.slice.push(hash, change, &cost);
             }
-            if !slice.has_room(change.len() as u64, limits) {
-                self.apply_released(&mut slice, arrived, limits)?;
-            }
-            slice.push(hash, change);
-            arrived.released.push(hash);
-            let inner = &self.inner;
+            batch.push(hash);
+            let (inner, slice) = (&self.inner, &intake.slice);
             ready.extend(self.waiting.released(&hash, |dep| slice.hashes.contains(dep) || has(inner, dep)));
         }
-        self.apply_released(&mut slice, arrived, limits)
+        self.apply_released(&mut batch, intake)
     }
 
     /// Applies changes that waited. One that contradicts others must not keep out what it waited for, which may have come
     /// from somebody else: if it came earlier it is forgotten, with all that build on it.
-    fn apply_released(
-        &mut self,
-        slice: &mut Slice,
-        arrived: &mut Arrived<'_>,
-        limits: &Limits,
-    ) -> Result<(), ReceiveError> {
-        let hashes = slice.changes.iter().map(|change| convert::hash(change.hash())).collect::<Vec<_>>();
-        match self.apply_slice(slice, limits) {
-            Err(ReceiveError::Equivocation { .. }) => {}
-            other => return other,
-        }
-        for hash in hashes {
-            let Some(bytes) = self.waiting.bytes(&hash) else { continue };
-            let change = decode_waiting(bytes)?;
-            let lacks_nothing = change.deps().iter().all(|dep| self.has(dep));
-            let applied = if lacks_nothing { self.apply_changes(vec![change]) } else { Ok(()) };
-            match applied {
-                Err(error @ ReceiveError::Equivocation { .. }) if arrived.early.contains(&hash) => return Err(error),
-                Err(ReceiveError::Equivocation { .. }) => {}
+    fn apply_released(&mut self, batch: &mut Vec<ChangeHash>, intake: &mut Intake<'_>) -> Result<(), ReceiveError> {
+        let mut batch = std::mem::take(batch);
+        for _ in 0..TRIES_MAX {
+            let (actor, seq) = match self.apply_slice(intake) {
+                Err(ReceiveError::Equivocation { actor, seq }) => (actor, seq),
                 Err(error) => return Err(error),
-                Ok(()) if lacks_nothing => continue,
-                Ok(()) => {}
+                Ok(()) => {
+                    intake.released.extend(batch);
+                    return Ok(());
+                }
+            };
+            for hash in std::mem::take(&mut batch) {
+                let Some(early) = self.waiting.get(&hash) else { continue };
+                if self.contains(&hash) {
+                    batch.push(hash);
+                    continue;
+                }
+                let (cost, change) = (early.cost, decode_waiting(&early.bytes)?);
+                let contradicts = convert::actor(change.actor_id()) == actor && change.seq() == seq;
+                if contradicts && intake.early.contains(&hash) {
+                    return Err(ReceiveError::Equivocation { actor, seq });
+                }
+                if contradicts || !lacks_nothing(&self.inner, &intake.slice, &change) {
+                    self.forget_branch(hash, intake);
+                    continue;
+                }
+                intake.slice.push(hash, change, &cost);
+                batch.push(hash);
             }
-            self.waiting.remove_branch(hash);
-            arrived.forgot = true;
         }
+        intake.slice = Slice::default();
+        batch.into_iter().for_each(|hash| self.forget_branch(hash, intake));
         Ok(())
     }
 
-    /// Makes what waits as it was before a message that was refused before anything of it was applied.
-    pub(crate) fn put_back(&mut self, arrived: &Arrived<'_>) {
-        for hash in &arrived.early {
+    fn forget_branch(&mut self, hash: ChangeHash, intake: &mut Intake<'_>) {
+        self.waiting.remove_branch(hash);
+        intake.forgot = true;
+    }
+
+    /// Takes out what waits since a message that was refused before anything of it was applied. False when more than that
+    /// has happened to what waits.
+    pub(crate) fn put_back(&mut self, intake: &Intake<'_>) -> bool {
+        for hash in &intake.early {
             self.waiting.remove(hash);
         }
-        let inner = &self.inner;
-        self.waiting.look_out_anew(arrived.released.iter().copied(), &|dep| has(inner, dep));
+        self.waiting.are_on_the_lookout() && !intake.forgot
     }
 }
 
@@ -253,14 +315,19 @@ pub(crate) fn refuse_forged_genesis(hash: ChangeHash, actor: &[u8]) -> Result<()
 }
 
 /// Decodes a change that was decoded when it came.
-fn decode_waiting(bytes: &[u8]) -> Result<Change, ReceiveError> {
+pub(crate) fn decode_waiting(bytes: &[u8]) -> Result<Change, ReceiveError> {
     let mut rest = bytes;
     let chunk = Chunk::next(&mut rest)?;
     Ok(quietly(|| chunk.change())??)
 }
 
+fn lacks_nothing(inner: &Automerge, slice: &Slice, change: &Change) -> bool {
+    let is_here = |dep: &ChangeHash| slice.hashes.contains(dep) || has(inner, dep);
+    change.deps().iter().copied().map(convert::hash).all(|dep| is_here(&dep))
+}
+
 /// Tells whether a change is part of the document, while other parts of it are being written.
-pub(crate) fn has(inner: &Automerge, hash: &ChangeHash) -> bool {
+fn has(inner: &Automerge, hash: &ChangeHash) -> bool {
     inner.get_change_meta_by_hash(&convert::their_hash(*hash)).is_some()
 }
 

@@ -56,6 +56,7 @@ mod read;
 mod receive;
 mod session;
 mod size;
+mod stranded;
 mod sync;
 mod waiting;
 

@@ -1,17 +1,15 @@
 //! Loading a document from our own store or from an admitted file.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use automerge::{Automerge, Change, ReadDoc};
-use bytes::Bytes;
+use automerge::{Automerge, ReadDoc};
 use comity_model::Heads;
 
-use crate::admit::weigh;
+use crate::admit::{unlimited, weigh};
 use crate::chunk::{self, ChunkError, ChunkKind};
-use crate::intake::has;
+use crate::intake::{Intake, decode_waiting};
 use crate::size::Size;
-use crate::{AdmittedDocument, Document, convert};
+use crate::{AdmittedDocument, Document, ReceiveError, convert};
 
 /// Says why a document cannot be loaded. What the store holds is then damaged or incomplete.
 #[derive(Debug, thiserror::Error)]
@@ -75,15 +73,10 @@ impl Document {
         snapshot: Option<&[u8]>,
         changes: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> Result<(Self, Heads), LoadError> {
-        let changes: Vec<_> = changes.into_iter().collect();
-        let mut size = Size::default();
-        for bytes in changes.iter().map(AsRef::as_ref).chain(snapshot) {
-            size.add(&weigh(bytes));
-            size.whole_bytes += bytes.len();
-        }
         let load = || load(snapshot, changes);
-        let (mut document, missing) = catch_unwind(AssertUnwindSafe(load)).unwrap_or(Err(LoadError::Panicked))?;
-        document.size = size;
+        let mut document = catch_unwind(AssertUnwindSafe(load)).unwrap_or(Err(LoadError::Panicked))?;
+        document.advanced();
+        let missing = document.strand();
         Ok((document, missing))
     }
 
@@ -96,82 +89,57 @@ impl Document {
     }
 }
 
-fn load(
-    snapshot: Option<&[u8]>,
-    stored: impl IntoIterator<Item = impl AsRef<[u8]>>,
-) -> Result<(Document, Heads), LoadError> {
-    let mut inner = match snapshot {
-        Some(bytes) => {
-            let wrong = |detail| LoadError::Snapshot { bytes: bytes.len(), detail };
-            Automerge::load(bytes).map_err(|error| wrong(error.to_string()))?
+fn load(snapshot: Option<&[u8]>, stored: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Document, LoadError> {
+    let mut inner = Automerge::new();
+    if let Some(bytes) = snapshot {
+        let wrong = |detail| LoadError::Snapshot { bytes: bytes.len(), detail };
+        inner = Automerge::load(bytes).map_err(|error| wrong(error.to_string()))?;
+        let missing = inner.get_missing_deps(&[]);
+        if !missing.is_empty() {
+            return Err(LoadError::MissingDependencies { missing: convert::heads(&missing) });
         }
-        None => Automerge::new(),
-    };
-    let changes = decode(stored)?;
-    let (complete, stranded) = part(&inner, changes);
-    inner.apply_changes(complete).map_err(|error| LoadError::Apply { detail: error.to_string() })?;
-    let missing = inner.get_missing_deps(&[]);
-    if !missing.is_empty() {
-        return Err(LoadError::MissingDependencies { missing: convert::heads(&missing) });
     }
     let mut document = Document::from_inner(inner);
-    let missing = document.strand(stranded);
-    Ok((document, missing))
-}
-
-/// Parts changes into those that lack nothing, in any order, and those that do.
-fn part(inner: &Automerge, changes: Vec<Change>) -> (Vec<Change>, Vec<Change>) {
-    let mut dependents: BTreeMap<automerge::ChangeHash, Vec<automerge::ChangeHash>> = BTreeMap::new();
-    let here: BTreeSet<_> = changes.iter().map(Change::hash).collect();
-    let is_known = |hash: &automerge::ChangeHash| here.contains(hash) || inner.get_change_meta_by_hash(hash).is_some();
-    let mut lost = Vec::new();
-    for change in &changes {
-        for dep in change.deps() {
-            if here.contains(dep) {
-                dependents.entry(*dep).or_default().push(change.hash());
-            } else if !is_known(dep) {
-                lost.push(change.hash());
-            }
+    document.size = snapshot.map_or_else(Size::default, |bytes| Size { cost: weigh(bytes), whole_bytes: bytes.len() });
+    let limits = unlimited();
+    let mut intake = Intake::new(&limits);
+    for (index, bytes) in stored.into_iter().enumerate() {
+        let damaged = |reason| LoadError::Change { index, reason };
+        for chunk in chunk::split(bytes.as_ref()).map_err(damaged)? {
+            let change = match chunk.kind {
+                ChunkKind::Change | ChunkKind::CompressedChange => chunk.change().map_err(damaged)?,
+                ChunkKind::Document => return Err(damaged(ChunkError::Kind(0))),
+                ChunkKind::Bundle => return Err(damaged(ChunkError::Kind(3))),
+            };
+            document.take_change(change, Some(chunk.bytes), &mut intake)?;
         }
     }
-    let mut stranded = BTreeSet::new();
-    while let Some(hash) = lost.pop() {
-        if stranded.insert(hash) {
-            lost.extend(dependents.get(&hash).into_iter().flatten());
-        }
+    document.finish_intake(&mut intake)?;
+    for hash in &intake.released {
+        document.waiting.remove(hash);
     }
-    changes.into_iter().partition(|change| !stranded.contains(&change.hash()))
+    Ok(document)
 }
 
 impl Document {
-    /// Lets stored changes wait for what is missing, and gives that.
-    fn strand(&mut self, changes: Vec<Change>) -> Heads {
-        let mut hashes = Vec::new();
-        for mut change in changes {
-            let hash = convert::hash(change.hash());
-            let deps = change.deps().iter().copied().map(convert::hash).collect();
-            let bytes = Bytes::copy_from_slice(&change.bytes());
-            self.stranded.insert(hash, convert::actor(change.actor_id()));
-            hashes.push(hash);
-            let inner = &self.inner;
-            self.waiting.insert(hash, bytes, deps, |dep| has(inner, dep));
+    /// Notes that what waits is in the store, and gives what it waits for.
+    fn strand(&mut self) -> Heads {
+        let hashes: Vec<_> = self.waiting.hashes().copied().collect();
+        for hash in &hashes {
+            let Some(early) = self.waiting.get(hash) else { continue };
+            let Ok(change) = decode_waiting(&early.bytes) else { continue };
+            let actor = convert::actor(change.actor_id());
+            self.stranded.insert(*hash, actor, change.seq(), early.size_bytes());
         }
-        self.stranded_bytes = self.waiting.size_bytes();
         self.waiting.missing(&hashes, |hash| self.contains(hash)).into_iter().collect()
     }
 }
 
-fn decode(stored: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<Change>, LoadError> {
-    let mut changes = Vec::new();
-    for (index, bytes) in stored.into_iter().enumerate() {
-        let damaged = |reason| LoadError::Change { index, reason };
-        for chunk in chunk::split(bytes.as_ref()).map_err(damaged)? {
-            match chunk.kind {
-                ChunkKind::Change | ChunkKind::CompressedChange => changes.push(chunk.change().map_err(damaged)?),
-                ChunkKind::Document => return Err(damaged(ChunkError::Kind(0))),
-                ChunkKind::Bundle => return Err(damaged(ChunkError::Kind(3))),
-            }
+impl From<ReceiveError> for LoadError {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Panicked | ReceiveError::Undecodable => Self::Panicked,
+            other => Self::Apply { detail: other.to_string() },
         }
     }
-    Ok(changes)
 }

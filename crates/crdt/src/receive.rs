@@ -11,10 +11,9 @@ use automerge::{Automerge, AutomergeError, ReadDoc};
 use bytes::Bytes;
 use comity_model::{ActorId, ChangeHash, Heads, Limits};
 
-use crate::admit::Cost;
 use crate::chunk::ChunkError;
 use crate::document::Panicked;
-use crate::intake::{Arrived, refuse_forged_genesis};
+use crate::intake::{Intake, refuse_forged_genesis};
 use crate::{Admitted, Document, SyncSession, TooLarge, convert};
 
 /// What a message added to the document.
@@ -128,11 +127,11 @@ impl Document {
         if self.is_broken() {
             return Err(ReceiveError::Broken);
         }
-        let Admitted { message, cost } = admitted;
+        let message = admitted.message;
         note_flags(session, &message);
         let acknowledgement = message.changes.is_empty();
         let before = self.heads.clone();
-        let received = if acknowledgement { Received::default() } else { self.apply(&message, &cost, limits)? };
+        let received = if acknowledgement { Received::default() } else { self.apply(&message, limits)? };
         if !acknowledgement {
             session.state.shared_heads = advanced_heads(&before, &self.heads, &session.state.shared_heads);
         }
@@ -183,17 +182,14 @@ impl Document {
 
     /// Applies the changes of a message. On error either nothing has happened or the document is thrown away: what was
     /// applied is not stored, so it must not stay.
-    fn apply(&mut self, message: &Message, cost: &Cost, limits: &Limits) -> Result<Received, ReceiveError> {
+    fn apply(&mut self, message: &Message, limits: &Limits) -> Result<Received, ReceiveError> {
         let before = self.heads.clone();
-        let mut arrived = Arrived::default();
-        let outcome = self.apply_parts(message, cost, &mut arrived, &before, limits);
+        let mut intake = Intake::new(limits);
+        let outcome = self.apply_parts(message, &mut intake, &before, limits);
         self.advanced();
-        if outcome.is_err() && !self.is_broken() {
-            if self.heads == before {
-                self.put_back(&arrived);
-            } else {
-                self.discard();
-            }
+        // What had waited may have been taken out by then, and its senders would not send it again by themselves.
+        if outcome.is_err() && !self.is_broken() && (self.heads != before || !self.put_back(&intake)) {
+            self.discard();
         }
         outcome
     }
@@ -201,41 +197,33 @@ impl Document {
     fn apply_parts<'a>(
         &mut self,
         message: &'a Message,
-        cost: &Cost,
-        arrived: &mut Arrived<'a>,
+        intake: &mut Intake<'a>,
         before: &Heads,
         limits: &Limits,
     ) -> Result<Received, ReceiveError> {
-        self.take_in(message.changes.iter(), arrived, limits)?;
+        self.take_in(message.changes.iter(), intake)?;
         self.advanced();
-        let settled = self.settle(arrived)?;
+        let settled = self.settle(intake)?;
         self.verify_rewritable(settled.keys())?;
-        // What is here already weighs nothing, however often it comes.
         if self.heads != *before {
-            if before.is_empty() {
-                self.size.whole_bytes = message.changes.iter().map(<[u8]>::len).sum();
-            }
-            self.size.add(cost);
-            self.check_whole(&Cost::default(), limits)?;
+            self.check_breadth(limits)?;
         }
-        let received = self.received(before, settled, &arrived.documents)?;
-        Ok(Received { forgot: arrived.forgot, ..received })
+        let received = self.received(before, settled, &intake.documents)?;
+        Ok(Received { forgot: intake.forgot, ..received })
     }
 
     /// Verifies that everything that came is applied or waits, because Automerge calls a partial load a success.
     /// Gives the bytes of what is applied now and was not before.
-    fn settle(&mut self, arrived: &mut Arrived<'_>) -> Result<BTreeMap<ChangeHash, Bytes>, ReceiveError> {
-        let must_be_here = arrived.document_heads.iter().chain(arrived.changes.keys());
+    fn settle(&mut self, intake: &mut Intake<'_>) -> Result<BTreeMap<ChangeHash, Bytes>, ReceiveError> {
+        let must_be_here = intake.document_heads.iter().chain(intake.changes.keys()).chain(&intake.released);
         let missing: Vec<ChangeHash> = must_be_here.filter(|hash| !self.contains(hash)).copied().collect();
         if !missing.is_empty() {
             return Err(ReceiveError::Partial { missing: Heads::new(missing) });
         }
-        let mut applied = std::mem::take(&mut arrived.changes);
-        for hash in &arrived.released {
-            if self.contains(hash)
-                && let Some(bytes) = self.waiting.remove(hash)
-            {
-                self.stranded.remove(hash);
+        let mut applied = std::mem::take(&mut intake.changes);
+        for hash in &intake.released {
+            self.stranded.remove(hash);
+            if let Some(bytes) = self.waiting.remove(hash) {
                 applied.insert(*hash, bytes);
             }
         }

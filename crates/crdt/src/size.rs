@@ -15,7 +15,7 @@ use crate::{Document, Refusal};
 pub(crate) struct Size {
     /// The cost of the whole when it was last looked at, and of all that was added since.
     pub(crate) cost: Cost,
-    /// Bytes of the whole when it was last looked at: what is long may cost more.
+    /// Bytes of the whole when it was last looked at: what is long may cost more. 0 when it never was.
     pub(crate) whole_bytes: usize,
 }
 
@@ -32,16 +32,17 @@ impl Size {
 pub enum TooLarge {
     /// It is counted.
     #[error(
-        "the document would have {actual} {what}, {max} are allowed: begin another one, or raise \
-         `document_{what}_max` wherever it is"
+        "the document would have {actual} {what}, {max} are allowed: begin another one, or raise `{limit}` wherever it is"
     )]
     Count {
-        /// `operations` or `changes`.
+        /// What there would be too much of.
         what: &'static str,
         /// How many it would have.
         actual: u64,
         /// The bound.
         max: u64,
+        /// Which of the limits that is.
+        limit: &'static str,
     },
     /// No message could hold it.
     #[error("the document would become too large to be sent to anybody: begin another one ({0})")]
@@ -50,16 +51,20 @@ pub enum TooLarge {
 
 impl Document {
     /// Refuses more operations and changes than a document may hold.
-    pub(crate) fn check_counts(&self, operations: u64, changes: u64, limits: &Limits) -> Result<(), TooLarge> {
+    pub(crate) fn check_counts(&self, more: &Cost, limits: &Limits) -> Result<(), TooLarge> {
         let stats = self.inner.stats();
-        let parts = [
-            ("operations", stats.num_ops.saturating_add(operations), limits.document_operations_max),
-            ("changes", stats.num_changes.saturating_add(changes), limits.document_changes_max),
-        ];
-        match parts.into_iter().find(|(_, actual, max)| actual > max) {
-            Some((what, actual, max)) => Err(TooLarge::Count { what, actual, max }),
-            None => Ok(()),
-        }
+        let (operations, changes) = (stats.num_ops, stats.num_changes);
+        within("operations", operations + more.operations, limits.document_operations_max, "document_operations_max")?;
+        within("changes", changes + more.changes, limits.document_changes_max, "document_changes_max")
+    }
+
+    /// Refuses more actors than a message may name, and more heads than a message may list or a change depend on. Only what
+    /// has been applied shows them.
+    pub(crate) fn check_breadth(&self, limits: &Limits) -> Result<(), TooLarge> {
+        let heads = self.heads.as_slice().len() as u64;
+        within("actors", self.inner.stats().num_actors, limits.chunk_actors_max as u64, "chunk_actors_max")?;
+        within("heads", heads, limits.hashes_max as u64, "hashes_max")?;
+        within("heads", heads, limits.dependencies_max as u64, "dependencies_max")
     }
 
     /// Refuses a document that no message could hold, with so much more in it.
@@ -74,4 +79,8 @@ impl Document {
         self.size = Size { cost: admitted.cost(), whole_bytes: whole.len() };
         fits(&self.size).map_err(TooLarge::Whole)
     }
+}
+
+fn within(what: &'static str, actual: u64, max: u64, limit: &'static str) -> Result<(), TooLarge> {
+    if actual <= max { Ok(()) } else { Err(TooLarge::Count { what, actual, max, limit }) }
 }

@@ -50,6 +50,9 @@ impl PayloadCache {
     }
 }
 
+/// Most changes asked for at once; the others are asked for when these have come. Far below what a message may list.
+const NEED_MAX: usize = 1_000;
+
 /// What can be said without asking Automerge.
 enum Shortcut {
     /// Nothing to send.
@@ -72,7 +75,9 @@ impl Document {
             // ever sending it again.
             session.state.shared_heads.retain(|hash| self.has(hash));
         }
-        match self.shortcut(&session.state) {
+        let shortcut = self.shortcut(&session.state);
+        let is_reset = matches!(shortcut, Shortcut::Reset);
+        match shortcut {
             Shortcut::Silent => return None,
             Shortcut::Reset if session.reset_sent => return None,
             Shortcut::Reset => session.reset_sent = true,
@@ -92,7 +97,10 @@ impl Document {
                 return None;
             }
         };
-        let bytes = message.map(|message| Bytes::from(self.with_need(message, &session.state).encode()));
+        let bytes = message.map(|message| {
+            let message = if is_reset { message } else { self.with_need(message, &session.state) };
+            Bytes::from(message.encode())
+        });
         self.payloads.keep(Payload { before, after: session.state.clone(), bytes: bytes.clone() });
         bytes
     }
@@ -117,7 +125,7 @@ impl Document {
             // As Automerge does: whoever says what it has is sent all else, and not what it needs alone.
             message.have.clear();
         }
-        message.need = need.into_iter().map(convert::their_hash).collect();
+        message.need = need.into_iter().take(NEED_MAX).map(convert::their_hash).collect();
         message
     }
 

@@ -8,21 +8,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use comity_model::ChangeHash;
 
+use crate::admit::Cost;
+
 /// What a waiting change takes besides its bytes and dependencies: its places in the tables.
 const OVERHEAD_BYTES: usize = 256;
 
 /// One change that waits.
 #[derive(Debug)]
-struct Early {
+pub(crate) struct Early {
     /// As it came.
-    bytes: Bytes,
+    pub(crate) bytes: Bytes,
+    /// What it will cost to apply.
+    pub(crate) cost: Cost,
     deps: Vec<ChangeHash>,
     /// Which dependency it looks out for.
     next: usize,
 }
 
 impl Early {
-    fn size_bytes(&self) -> usize {
+    pub(crate) fn new(bytes: Bytes, cost: Cost, deps: Vec<ChangeHash>) -> Self {
+        Self { bytes, cost, deps, next: 0 }
+    }
+
+    /// Gives the memory that it takes, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
         self.bytes.len() + size_of_val(self.deps.as_slice()) + OVERHEAD_BYTES
     }
 
@@ -59,20 +68,17 @@ impl Waiting {
         self.size_bytes
     }
 
-    /// Gives a waiting change as it came.
-    pub(crate) fn bytes(&self, hash: &ChangeHash) -> Option<&Bytes> {
-        self.changes.get(hash).map(|early| &early.bytes)
+    pub(crate) fn get(&self, hash: &ChangeHash) -> Option<&Early> {
+        self.changes.get(hash)
+    }
+
+    /// Lists what waits.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = &ChangeHash> {
+        self.changes.keys()
     }
 
     /// Takes in a change, unless all that it depends on is here.
-    pub(crate) fn insert(
-        &mut self,
-        hash: ChangeHash,
-        bytes: Bytes,
-        deps: Vec<ChangeHash>,
-        is_here: impl Fn(&ChangeHash) -> bool,
-    ) {
-        let early = Early { bytes, deps, next: 0 };
+    pub(crate) fn insert(&mut self, hash: ChangeHash, early: Early, is_here: impl Fn(&ChangeHash) -> bool) {
         self.size_bytes += early.size_bytes();
         if let Some(before) = self.changes.insert(hash, early) {
             self.size_bytes -= before.size_bytes();
@@ -101,13 +107,18 @@ impl Waiting {
         self.look_out_anew(lookouts, &is_here)
     }
 
+    /// Whether every change looks out for another: none has been released and not removed.
+    pub(crate) fn are_on_the_lookout(&self) -> bool {
+        self.lookouts.values().map(BTreeSet::len).sum::<usize>() == self.changes.len()
+    }
+
     /// Lists the changes that some change here looks out for.
     pub(crate) fn awaited(&self) -> Vec<ChangeHash> {
         self.lookouts.keys().copied().collect()
     }
 
     /// Notes for which change each of these looks out now, and lists those that lack nothing.
-    pub(crate) fn look_out_anew(
+    fn look_out_anew(
         &mut self,
         hashes: impl IntoIterator<Item = ChangeHash>,
         is_here: &impl Fn(&ChangeHash) -> bool,
@@ -163,6 +174,10 @@ mod tests {
         ChangeHash([u8::try_from(number).unwrap(); 32])
     }
 
+    fn early(deps: Vec<ChangeHash>) -> Early {
+        Early::new(Bytes::new(), Cost::default(), deps)
+    }
+
     /// Ten changes, each on some before it.
     fn graph() -> impl Strategy<Value = (Vec<Vec<usize>>, Vec<usize>)> {
         let deps = (0..10_usize).map(|number| prop::collection::vec(0..number.max(1), 0..4)).collect::<Vec<_>>();
@@ -181,7 +196,7 @@ mod tests {
                 if deps_of(*number).iter().all(|dep| here.contains(dep)) {
                     here.insert(hash(*number));
                 } else {
-                    waiting.insert(hash(*number), Bytes::new(), deps_of(*number), |dep| here.contains(dep));
+                    waiting.insert(hash(*number), early(deps_of(*number)), |dep| here.contains(dep));
                     fresh.clear();
                 }
                 while let Some(arrived) = fresh.pop() {
@@ -208,8 +223,8 @@ mod tests {
     #[test]
     fn what_is_missing_lies_below_what_waits() {
         let mut waiting = Waiting::default();
-        waiting.insert(hash(2), Bytes::new(), vec![hash(1), hash(0)], |dep| *dep == hash(0));
-        waiting.insert(hash(3), Bytes::new(), vec![hash(2)], |_| false);
+        waiting.insert(hash(2), early(vec![hash(1), hash(0)]), |dep| *dep == hash(0));
+        waiting.insert(hash(3), early(vec![hash(2)]), |_| false);
         assert_eq!(waiting.missing(&[hash(3), hash(9)], |dep| *dep == hash(0)), [hash(1), hash(9)].into());
         waiting.remove_branch(hash(2));
         assert!(waiting.is_empty() && waiting.size_bytes() == 0);

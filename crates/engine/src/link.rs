@@ -32,7 +32,7 @@ pub(crate) struct Link {
     pub outbox: VecDeque<Message>,
     /// Documents that it asked for and that were not here, and when it is told so, the earliest first.
     absent: VecDeque<(Duration, DocumentId)>,
-    /// Documents of which it was told that something it sent is not taken.
+    /// Documents for which something that it sent was not taken.
     pub refused: BTreeSet<DocumentId>,
     /// How often a document had to be read again because of what it sent.
     pub broke: usize,

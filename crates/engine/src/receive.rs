@@ -9,8 +9,8 @@ use comity_wire::Message;
 use crate::slot::{Content, SyncMessage, Waiting, short};
 use crate::{CloseReason, Effect, Engine, Event, Origin, RefusedAt};
 
-/// About how many documents a peer is told that they are not taken.
-const TOLD_MAX: usize = 1_000;
+/// Most documents of a link for which something was not taken.
+const REFUSED_MAX: usize = 1_000;
 
 /// How many documents may have to be read again over the messages of one link.
 const BROKEN_MAX: usize = 64;
@@ -88,6 +88,8 @@ impl Engine {
         let peer = slot.peers.entry(link).or_default();
         peer.has_spoken = true;
         peer.lacks = false;
+        // It may have been forgotten since.
+        peer.is_refused |= self.links.get(&link).is_some_and(|state| state.refused.contains(&document));
         match &slot.content {
             Content::Ready(_) if !slot.reload => self.apply(now, document, message),
             Content::Failed { failure, .. } => {
@@ -213,12 +215,15 @@ impl Engine {
     /// offline, or have other bounds than we.
     fn not_taken(&mut self, link: LinkId, document: DocumentId, at: RefusedAt, reason: String, bytes: Bytes) {
         self.quarantine(link, Some(document), at, reason.clone(), bytes);
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if !state.refused.insert(document) {
+            return;
+        }
+        if state.refused.len() > REFUSED_MAX {
+            return self.close(link, CloseReason::TooMany { what: "documents that are not taken", limit: REFUSED_MAX });
+        }
         if let Some(peer) = self.slots.get_mut(&document).and_then(|slot| slot.peers.get_mut(&link)) {
             peer.is_refused = true;
-        }
-        let Some(state) = self.links.get_mut(&link) else { return };
-        if state.refused.len() >= TOLD_MAX || !state.refused.insert(document) {
-            return;
         }
         let (sender, target) = (self.config.peer.clone(), state.peer.id.clone());
         let message = format!("document {} was not taken: {reason}", short(&document));
@@ -226,8 +231,8 @@ impl Engine {
         self.notify(Event::NotTaken { document, link, reason });
     }
 
-    /// Reads a document again that broke over what a peer sent. That costs more than the message did, so a peer may do so
-    /// only now and then.
+    /// Reads a document again that broke over what a peer sent. That costs more than the message did, so a link may do so
+    /// only so often.
     fn broken_by(&mut self, link: LinkId, document: DocumentId) {
         self.reload_after_peer(document);
         let Some(state) = self.links.get_mut(&link) else { return };

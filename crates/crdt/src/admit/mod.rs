@@ -34,7 +34,7 @@ use budget::Budget;
 pub(crate) use budget::fits_whole;
 use reader::Reader;
 pub use refusal::{ColumnFault, Place, Quantity, Refusal, RowFault};
-pub(crate) use weigh::weigh;
+pub(crate) use weigh::{unlimited, weigh};
 
 /// What admitted bytes cost to apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

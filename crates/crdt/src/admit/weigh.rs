@@ -16,7 +16,7 @@ use super::rows::ACTION;
 use super::runs::count_rows;
 use super::{change, document, document_rows};
 
-/// Adds up operations and inflated bytes of chunks that stand one after the other. What makes no sense counts as its
+/// Adds up changes, operations and inflated bytes of chunks that stand one after the other. What makes no sense counts as its
 /// bytes.
 pub(crate) fn weigh(bytes: &[u8]) -> Cost {
     let unlimited = unlimited();
@@ -80,10 +80,16 @@ fn weigh_change(mut reader: Reader<'_>, budget: &mut Budget<'_>) -> Result<(), R
     budget.take_inflated(length, place)
 }
 
-fn unlimited() -> Limits {
+/// Limits that bound nothing of what is stored, only what is done at once.
+pub(crate) fn unlimited() -> Limits {
     let mut limits = Limits::default();
     limits.inflated_bytes_max = usize::MAX;
     limits.chunks_max = usize::MAX;
+    limits.chunk_actors_max = usize::MAX;
+    limits.hashes_max = usize::MAX;
+    limits.orphan_bytes_max = usize::MAX;
+    limits.document_operations_max = u64::MAX;
+    limits.document_changes_max = u64::MAX;
     limits.message_operations_max = u64::MAX;
     limits.price_free_bytes_max = u64::MAX;
     limits.price_bytes_max = u64::MAX;

@@ -101,14 +101,14 @@ fn changes_that_come_too_early_wait() {
 }
 
 #[test]
-fn what_waits_is_bounded() {
+fn a_message_may_let_so_much_wait_and_not_more() {
     let (source, chunks) = chain();
     let mut limits = Limits::default();
     let mut document = Document::new();
     give(&mut document, &chunks[..2], &limits).unwrap();
     give(&mut document, &chunks[5..7], &limits).unwrap();
     limits.orphan_bytes_max = document.orphan_bytes();
-    let refused = give(&mut document, &chunks[7..8], &limits).unwrap_err();
+    let refused = give(&mut document, &chunks[7..], &limits).unwrap_err();
     assert!(matches!(refused, ReceiveError::TooManyOrphans { .. }) && refused.is_bound());
     // Nothing else is lost over it.
     assert_eq!((document.is_broken(), document.orphan_bytes()), (false, limits.orphan_bytes_max));
@@ -116,6 +116,25 @@ fn what_waits_is_bounded() {
     assert_eq!((received.chunks.as_slice(), document.orphan_bytes()), (&chunks[2..7], 0));
     give(&mut document, &chunks[7..], &limits).unwrap();
     assert_eq!(document.heads(), source.heads());
+}
+
+/// What somebody lets wait for ever must not keep others out.
+#[test]
+fn where_too_much_waits_the_older_is_forgotten() {
+    let (_, chunks) = chain();
+    let (mut theirs, mut mine) = (Document::new(), Document::new());
+    let idle: Vec<Bytes> = (0..8).flat_map(|round| edit(&mut theirs, 2, &[set("M2/status", round)]).chunks).collect();
+    let new: Vec<Bytes> = (0..3).flat_map(|round| edit(&mut mine, 3, &[set("M3/status", round)]).chunks).collect();
+    let mut limits = Limits::default();
+    let mut document = Document::new();
+    give(&mut document, &chunks[..2], &limits).unwrap();
+    give(&mut document, &idle[2..], &limits).unwrap();
+    limits.orphan_bytes_max = document.orphan_bytes();
+    let received = give(&mut document, &[new[1].clone(), new[3].clone()], &limits).unwrap();
+    assert_eq!((received.chunks.as_slice(), received.forgot), (&new[1..2], true), "what lacks nothing is taken");
+    let received = give(&mut document, &new[2..3], &limits).unwrap();
+    assert_eq!(received.chunks, new[2..4], "and what came last was kept");
+    assert_eq!(document.orphan_bytes(), 0);
 }
 
 /// Somebody's change waits, and contradicts one that comes meanwhile.

@@ -71,7 +71,7 @@ fn a_document_takes_so_many_operations_from_others_and_not_one_more() {
         let mut document = Document::new();
         let refused = give(&mut document, &form, &limits(|limits| limits.document_operations_max = all - 1));
         assert!(
-            matches!(refused, Err(ReceiveError::TooLarge(TooLarge::Count { what: "operations", actual, max })) if actual == all && max == all - 1)
+            matches!(refused, Err(ReceiveError::TooLarge(TooLarge::Count { what: "operations", actual, max, .. })) if actual == all && max == all - 1)
         );
         assert!(document.is_empty(), "nothing of it stays in memory");
     }
@@ -84,7 +84,7 @@ fn a_document_takes_so_many_changes_and_not_one_more() {
         give(&mut Document::new(), &form, &limits(|limits| limits.document_changes_max = 9)).unwrap();
         let refused = give(&mut Document::new(), &form, &limits(|limits| limits.document_changes_max = 8));
         let Err(ReceiveError::TooLarge(too)) = refused else { panic!("{refused:?}") };
-        assert_eq!(too, TooLarge::Count { what: "changes", actual: 9, max: 8 });
+        assert_eq!(too, TooLarge::Count { what: "changes", actual: 9, max: 8, limit: "document_changes_max" });
     }
     let limits = limits(|limits| limits.document_changes_max = 10);
     source.edit(&device(1), act(1), None, &[set("M9/a", 1)], &limits).unwrap();
@@ -149,13 +149,24 @@ fn writes(number: u32) -> Vec<Write> {
 fn a_document_that_is_full_by_any_bound_fits_into_one_message() {
     for (name, limits) in bounds() {
         let (mut source, mut other) = (Document::new(), Document::new());
-        let mut count = 0;
+        let (mut count, mut snapshot, mut stored) = (0, None::<Bytes>, Vec::<Bytes>::new());
         let full = loop {
+            if count % 30 == 29 {
+                // It is read again, in whatever form it is stored.
+                source = Document::load(snapshot.as_deref(), &stored).unwrap();
+                if count % 60 == 59 {
+                    snapshot = source.save();
+                    stored.clear();
+                }
+            }
             let edited = source.edit(&device(1), act(1), None, &writes(count), &limits);
             match edited {
-                Ok(edited) => give(&mut other, &edited.chunks, &limits).expect(name),
+                Ok(edited) => {
+                    give(&mut other, &edited.chunks, &limits).expect(name);
+                    stored.extend(edited.chunks);
+                }
                 Err(refused) => break refused,
-            };
+            }
             count += 1;
         };
         assert!(matches!(full, EditError::TooLarge(TooLarge::Whole(_))), "{name}: {full:?}");
@@ -173,6 +184,46 @@ fn a_document_that_is_full_by_any_bound_fits_into_one_message() {
             give(&mut other, &edited.chunks, &limits).err()
         });
         let refused = refused.expect(name);
-        assert!(refused.is_bound() && other.is_broken(), "{name}: {refused}");
+        assert!(refused.is_bound() && !other.is_broken(), "{name}: {refused}");
+    }
+}
+
+#[test]
+fn what_waits_counts_in_full_once_it_is_part_of_the_document() {
+    let limits = limits(|limits| limits.price_free_bytes_max = 1_000_000);
+    let mut source = Document::new();
+    let first = edit(&mut source, 1, &[set("M1/a", 1)]).chunks;
+    let long = |number: u8| {
+        let text = format!("{number}{}", "x".repeat(60_000));
+        edit(&mut source, number, &[set("M1/remark", text)]).chunks.remove(0)
+    };
+    let early: Vec<Bytes> = (2..12).map(long).collect();
+    let mut document = Document::new();
+    for chunk in &early[..1] {
+        give(&mut document, std::slice::from_ref(chunk), &limits).unwrap();
+    }
+    give(&mut document, &first, &limits).unwrap();
+    assert!(document.weight_bytes() > 60_000, "though it deflates to nearly nothing");
+    let mut document = Document::new();
+    for chunk in &early {
+        give(&mut document, std::slice::from_ref(chunk), &limits).unwrap();
+    }
+    assert!(document.orphan_bytes() < 20_000);
+    let refused = give(&mut document, &first, &limits).unwrap_err();
+    assert!(matches!(refused, ReceiveError::TooLarge(TooLarge::Whole(_))), "{refused}");
+}
+
+#[test]
+fn a_document_has_so_many_heads_and_not_one_more() {
+    let (source, chunks) = chain();
+    let concurrent: Vec<Bytes> = (2..7)
+        .map(|number| edit(&mut Document::load(None, &chunks).unwrap(), number, &[set("M1/a", 9)]).chunks.remove(0))
+        .collect();
+    for limits in [limits(|limits| limits.hashes_max = 4), limits(|limits| limits.dependencies_max = 4)] {
+        let mut document = Document::load(Some(&source.save().unwrap()), [b""; 0]).unwrap();
+        give(&mut document, &concurrent[..4], &limits).unwrap();
+        assert_eq!(document.heads().as_slice().len(), 4);
+        let refused = give(&mut document, &concurrent[4..], &limits).unwrap_err();
+        assert!(matches!(refused, ReceiveError::TooLarge(TooLarge::Count { what: "heads", actual: 5, max: 4, .. })));
     }
 }

@@ -1,11 +1,11 @@
 //! Documents come back from the store as they went in.
 
 use bytes::Bytes;
-use comity_crdt::{Document, EditError, LoadError, admit_document};
+use comity_crdt::{Document, LoadError, ReceiveError, admit_document};
 use comity_model::Limits;
 
 use crate::receiving::give;
-use crate::support::{End, act, device, edit, edit_at, in_sync, set, settle};
+use crate::support::{End, edit, edit_at, in_sync, set, settle};
 
 fn three_edits() -> (Document, Vec<Bytes>) {
     let mut document = Document::new();
@@ -71,19 +71,51 @@ fn what_a_store_has_left_is_read_and_grows_together_when_the_rest_comes() {
             continue;
         }
         assert!(document.save().is_none(), "a snapshot would make the loss of the others final");
+        let mut stored = left.clone();
         if lost > 0 {
-            let write = [set("M9/status", "dead")];
-            let refused = document.edit(&device(1), act(1), None, &write, &Limits::default());
-            assert!(matches!(refused, Err(EditError::Stranded { .. })), "its next number is taken");
-            document.edit(&device(2), act(1), None, &write, &Limits::default()).unwrap();
+            // Its next number is taken, by a change that waits.
+            stored.extend(edit(&mut document, 1, &[set("M9/status", "dead")]).chunks);
         }
         let received = give(&mut document, &chunks[lost..=lost], &Limits::default()).unwrap();
         // All that was stored is part of the document now, so one snapshot may replace it.
         assert_eq!(received.whole, lost == 0);
         assert!(received.whole || received.chunks == chunks[lost..]);
         assert!(document.is_whole() && document.covers(source.heads()) && document.orphan_bytes() == 0);
-        edit(&mut document, 1, &[set("M9/status", "dead")]);
+        stored.extend(edit(&mut document, 1, &[set("M9/status", "good")]).chunks);
+        let snapshot = received.whole.then(|| received.chunks[0].clone());
+        stored.extend(received.chunks.into_iter().filter(|_| snapshot.is_none()));
+        let again = Document::load(snapshot.as_deref(), &stored).unwrap();
+        assert_eq!(again.heads(), document.heads(), "and so it is stored");
     }
+}
+
+/// The genesis is lost, so nothing of the document stands by itself, and it is as large as it may be.
+#[test]
+fn a_full_document_of_which_all_is_stranded_is_mended_by_a_whole_one() {
+    let (source, chunks) = three_edits();
+    let mut limits = Limits::default();
+    limits.document_changes_max = source.change_count() as u64;
+    limits.document_operations_max = source.operation_count() as u64;
+    let (mut document, _) = Document::load_incomplete(None, &chunks[1..]).unwrap();
+    assert!(document.is_empty() && !document.is_whole());
+    give(&mut document, &[source.save().unwrap()], &limits).unwrap();
+    assert!(document.is_whole() && document.heads() == source.heads());
+}
+
+/// Both would be on disk, and the document could not be read any more.
+#[test]
+fn nothing_joins_a_document_that_contradicts_what_its_store_has() {
+    let mut source = Document::new();
+    let chunks: Vec<Bytes> = (0..4).flat_map(|round| edit(&mut source, 1, &[set("M1/status", round)]).chunks).collect();
+    let mut copied = Document::load(None, &chunks[..2]).unwrap();
+    let twin = edit(&mut copied, 1, &[set("M1/status", "two")]).chunks;
+    let twin_of_stranded = edit(&mut copied, 1, &[set("M1/status", "three")]).chunks;
+    let mut stored = [&chunks[..2], &chunks[3..]].concat();
+    let (mut document, _) = Document::load_incomplete(None, &stored).unwrap();
+    stored.extend(give(&mut document, &twin, &Limits::default()).unwrap().chunks);
+    let refused = give(&mut document, &twin_of_stranded, &Limits::default());
+    assert!(matches!(refused, Err(ReceiveError::Equivocation { seq: 3, .. })));
+    assert_eq!(Document::load_incomplete(None, &stored).unwrap().0.heads(), document.heads());
 }
 
 #[test]
