@@ -254,13 +254,14 @@ impl Document {
         self.apply_released(&mut batch, intake)
     }
 
-    /// Applies changes that waited. One that contradicts others must not keep out what it waited for, which may have come
-    /// from somebody else: if it came earlier it is forgotten, with all that build on it.
+    /// Applies changes that waited. One that contradicts others, or is too much, must not keep out what it waited for, which
+    /// may have come from somebody else: if it came earlier it is forgotten, with all that build on it.
     fn apply_released(&mut self, batch: &mut Vec<ChangeHash>, intake: &mut Intake<'_>) -> Result<(), ReceiveError> {
         let mut batch = std::mem::take(batch);
         for _ in 0..TRIES_MAX {
             let (actor, seq) = match self.apply_slice(intake) {
                 Err(ReceiveError::Equivocation { actor, seq }) => (actor, seq),
+                Err(error) if error.is_bound() && !batch.iter().any(|hash| intake.early.contains(hash)) => break,
                 Err(error) => return Err(error),
                 Ok(()) => {
                     intake.released.extend(batch);
