@@ -58,6 +58,11 @@ pub trait Transport: Send + 'static {
     }
     /// Waits until all taken frames are with the operating system.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>>;
+    /// Tells whether the last [`poll_receive`](Self::poll_receive) left unread what the peer may have sent, because there
+    /// is no room for it now. That time is not the peer's silence. A transport that wraps another must pass it on.
+    fn is_waiting(&self) -> bool {
+        false
+    }
     /// Gives back at once what is held for messages on their way in. From now on they are thrown away as they come;
     /// what was taken to be sent stays. A transport that holds nothing needs none of this, and one that wraps another
     /// must pass it on.

@@ -110,6 +110,11 @@ impl<S: AsyncRead> Pieces<S> {
         &mut self.inner
     }
 
+    /// Whether nothing is read because there is no room.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.seat.as_ref().is_some_and(Seat::is_waiting)
+    }
+
     /// Skips data frames from now on, and gives the room back. True when there was some: then the library holds much of
     /// a message that will never be whole.
     pub(crate) fn stop_messages(&mut self) -> bool {

@@ -240,7 +240,7 @@ impl<'a, H: Handler> Pump<'a, H> {
             Ok(ControlFlow::Break(goodbye)) => return Poll::Ready(CloseReason::Local(goodbye)),
             Err(error) => return Poll::Ready(self.why_not_writable(error, cx)),
         }
-        self.life.see(self.transport.meter(), blocked);
+        self.life.see(self.transport.meter(), blocked || self.transport.is_waiting());
         while timer.as_mut().poll(cx).is_ready() {
             if let Err(silent) = self.check_life(cx) {
                 return Poll::Ready(silent);

@@ -41,7 +41,8 @@ const PACE_AFTER: Duration = Duration::from_secs(1);
 /// The least pace of a message while others wait for room. A mobile phone in a field does better.
 const PACE_BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
 
-/// A message of which nothing has come for so long has no pace any more, however much of it came before.
+/// A message that has needed no further block for so long has no pace any more, however much of it came before. Less than
+/// a block may have come meanwhile: that is no pace either.
 const STALL_AFTER: Duration = Duration::from_secs(10);
 
 /// While this part of the room is on its way back from those who were cut, nobody else is. Where many hold a little each,
@@ -256,7 +257,8 @@ impl Table {
             let victim = holders().max_by_key(|(_, guest)| rank(guest)).map(|(id, _)| *id);
             return victim.filter(|_| cut == 0);
         }
-        if returning >= blocks_max / RETURNING_SHARE {
+        // In a small room one block is a good part of it.
+        if returning >= (blocks_max / RETURNING_SHARE).max(1) {
             return None;
         }
         let is_late = |guest: &Guest| guest.is_slow(now) || now - guest.given_at >= STALL_AFTER;

@@ -181,6 +181,10 @@ where
         Pin::new(self.socket()).poll_flush(cx).map_err(link_error)
     }
 
+    fn is_waiting(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.get_ref().is_waiting())
+    }
+
     /// The library keeps what it has of a message for as long as it lives, so it is replaced when that is much. Only
     /// connections that were opened to us have a seat in a room, so its role is known.
     fn stop_receiving(&mut self) {

@@ -1,6 +1,6 @@
 //! What the store was found to have lost, by document, until it has come back from a peer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -10,6 +10,7 @@ use comity_model::{DocumentId, Heads, Limits, SpaceId, Timestamp};
 use comity_store::{Op, OpenReport, RESTORED_META_KEY, Store, StoreError};
 use tokio::sync::Notify;
 
+use self::table::{Refusals, Row, Table};
 use crate::evidence::{self, Keeper};
 use crate::node::Inner;
 use crate::space::SPACE_KIND;
@@ -17,9 +18,13 @@ use crate::{Node, NodeError, NodeEvent, Role, View, clock};
 
 mod report;
 mod rows;
+mod table;
 
 /// Rows written in one group: small enough for any store, enough to be quick.
 const ROWS_AT_ONCE: usize = 256;
+
+/// Most heads that are remembered of a document: its row stays within what a store takes, whatever the heads.
+const HEADS_MAX: usize = 32;
 
 /// Longest description of what a document lost, in characters.
 const WHAT_CHARS_MAX: usize = 400;
@@ -36,7 +41,7 @@ const LOGGED_MAX: usize = 20;
 pub struct Loss {
     /// Which document.
     pub document: DocumentId,
-    /// The heads that it had, if they are still known.
+    /// The heads that it had, and changes that are missing from it, as far as they are known: at most 32 of them.
     pub heads: Option<Heads>,
     /// What it lost, in words.
     pub what: String,
@@ -67,30 +72,17 @@ pub(crate) struct Losses {
     pub bell: Arc<Notify>,
 }
 
-#[derive(Default)]
-struct Table {
-    open: BTreeMap<DocumentId, Loss>,
-    /// Those that need a restart.
-    unreadable: BTreeSet<DocumentId>,
-    /// Documents with which a peer is in step: they may be back.
-    to_look_at: BTreeSet<DocumentId>,
-    /// Documents whose row in the store is not as it should be.
-    unwritten: BTreeSet<DocumentId>,
-    /// The store reports what it found until it hears that everything is written.
-    must_acknowledge: bool,
-}
-
 impl Losses {
     /// Recalls earlier losses and notes what this opening found. The report is kept as evidence.
     ///
     /// The store gives its report again with every opening until all of this is on disk, so a process that dies in the
     /// middle loses none of it; and what was written before is not written twice.
     pub fn open(report: &OpenReport, store: &dyn Store, evidence: &Keeper) -> Result<Self, StoreError> {
-        let table = Table { open: rows::recall(store)?, ..Table::default() };
-        let losses = Self { table: Mutex::new(table), writing: Arc::default(), bell: Arc::default() };
+        let table = Mutex::new(Table::new(rows::recall(store)?));
+        let losses = Self { table, writing: Arc::default(), bell: Arc::default() };
         if report.is_damaged() {
             losses.note(report, evidence);
-            losses.write_rows(store);
+            losses.write_or_warn(store);
         }
         Ok(losses)
     }
@@ -123,18 +115,36 @@ impl Losses {
     }
 
     /// Notes a document of which the store has changes that depend on others which it has not. What was said of it before
-    /// says more.
+    /// says more, but these are demanded too.
     pub fn incomplete(&self, document: DocumentId, missing: &Heads) {
         let mut table = self.table();
-        if table.open.contains_key(&document) {
-            return;
-        }
-        let count = missing.as_slice().len();
-        let what = format!("changes on which others depend are missing from the store: {count}");
-        tracing::warn!(%document, what, "a document lost something; peers are asked for it");
         let heads = Some(missing.clone());
-        table.add(Loss { document, heads, what, since: clock::now(), needs_restart: false });
+        let loss = match table.open.get(&document).cloned() {
+            Some(known) => Loss { heads, ..known },
+            None => {
+                let count = missing.as_slice().len();
+                let what = format!("changes on which others depend are missing from the store: {count}");
+                tracing::warn!(%document, what, "a document lost something; peers are asked for it");
+                Loss { document, heads, what, since: clock::now(), needs_restart: false }
+            }
+        };
+        table.add(loss);
         self.bell.notify_one();
+    }
+
+    /// Takes a loss that was looked at for made good; false when something else was found meanwhile. Then the document is
+    /// looked at again.
+    fn made_good(&self, looked_at: &Loss) -> bool {
+        let mut table = self.table();
+        match table.open.get(&looked_at.document) {
+            Some(loss) if loss == looked_at => table.remove(&looked_at.document).is_some(),
+            Some(_) => {
+                table.to_look_at.insert(looked_at.document);
+                self.bell.notify_one();
+                false
+            }
+            None => false,
+        }
     }
 
     /// Hears how a document stands.
@@ -159,7 +169,7 @@ impl Losses {
         let (losses, store) = (Arc::clone(self), Arc::clone(store));
         // Who asks may go away; the turn lasts until it is written.
         let written = tokio::task::spawn_blocking(move || {
-            losses.write_rows(&*store);
+            losses.write_or_warn(&*store);
             drop(turn);
         });
         if let Err(error) = written.await {
@@ -170,29 +180,59 @@ impl Losses {
     /// Like [`write`](Self::write), on this thread: never call it from an async one.
     pub fn write_now(&self, store: &dyn Store) {
         let _turn = self.writing.blocking_lock();
-        self.write_rows(store);
+        self.write_or_warn(store);
     }
 
-    fn write_rows(&self, store: &dyn Store) {
-        loop {
-            let due = self.table().due();
-            if due.is_empty() {
-                break;
-            }
-            let ops: Vec<Op> = due.iter().map(|(document, loss)| rows::op(document, loss.as_ref())).collect();
-            if let Err(error) = store.commit(&ops) {
-                // They are still told for as long as this process runs.
-                tracing::warn!(%error, "what was lost, or is back, is not remembered; it is tried again");
-                return;
-            }
-            self.table().written(due);
+    fn write_or_warn(&self, store: &dyn Store) {
+        if let Err(error) = self.write_all(store) {
+            // All of it is still told for as long as this process runs, and by the store what it reported.
+            tracing::warn!(%error, "what was lost, or is back, is not remembered; it is tried again");
         }
+    }
+
+    fn write_all(&self, store: &dyn Store) -> Result<(), StoreError> {
+        self.write_rows(store)?;
         if self.table().must_acknowledge {
-            match store.acknowledge() {
-                Ok(()) => self.table().must_acknowledge = false,
-                Err(error) => tracing::warn!(%error, "the store will report again what it lost"),
+            // The mark comes first: once the damage is acknowledged, nothing else says that the next session must be a new
+            // one. (Where one has begun meanwhile, the one after it is new for nothing, which does no harm.)
+            store.commit(&[Op::PutMeta { key: RESTORED_META_KEY.to_owned(), value: Bytes::new() }])?;
+            store.acknowledge()?;
+            self.table().must_acknowledge = false;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows that are due; fails when one of them could not be written.
+    fn write_rows(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut refused = BTreeMap::new();
+        loop {
+            let due = self.table().due(&refused);
+            if due.is_empty() {
+                return refused.pop_first().map_or(Ok(()), |(_, error)| Err(error));
+            }
+            match self.write_group(store, &due) {
+                Err(error) if !concerns_all(&error) => self.write_each(store, &due, &mut refused)?,
+                written => written?,
             }
         }
+    }
+
+    /// Writes row by row: a bad one must not keep the others from being written.
+    fn write_each(&self, store: &dyn Store, rows: &[Row], refused: &mut Refusals) -> Result<(), StoreError> {
+        for row in rows {
+            match self.write_group(store, std::slice::from_ref(row)) {
+                Err(error) if !concerns_all(&error) => drop(refused.insert(row.0, error)),
+                written => written?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_group(&self, store: &dyn Store, rows: &[Row]) -> Result<(), StoreError> {
+        let ops: Vec<Op> = rows.iter().map(|(document, loss)| rows::op(document, loss.as_ref())).collect();
+        store.commit(&ops)?;
+        self.table().written(rows);
+        Ok(())
     }
 
     fn summary(&self, first_max: usize) -> LossSummary {
@@ -206,51 +246,6 @@ impl Losses {
     }
 }
 
-impl Table {
-    /// Puts a loss together with one of the same document that is still open: what was missing first is missing still,
-    /// and the heads of what was left of it would say less.
-    fn add(&mut self, new: Loss) {
-        let document = new.document;
-        let loss = match self.open.get(&document) {
-            Some(known) => Loss { what: new.what, needs_restart: new.needs_restart, ..known.clone() },
-            None => new,
-        };
-        if loss.needs_restart {
-            self.unreadable.insert(document);
-        } else {
-            self.unreadable.remove(&document);
-        }
-        self.open.insert(document, loss);
-        self.unwritten.insert(document);
-    }
-
-    fn remove(&mut self, document: &DocumentId) -> Option<Loss> {
-        let loss = self.open.remove(document)?;
-        self.unreadable.remove(document);
-        self.unwritten.insert(*document);
-        Some(loss)
-    }
-
-    fn has_work(&self) -> bool {
-        !self.unwritten.is_empty() || self.must_acknowledge
-    }
-
-    /// Gives some documents whose rows are to be written, and what is to stand in them.
-    fn due(&self) -> Vec<(DocumentId, Option<Loss>)> {
-        let some = self.unwritten.iter().take(ROWS_AT_ONCE);
-        some.map(|document| (*document, self.open.get(document).cloned())).collect()
-    }
-
-    /// Takes rows for written, except those that should say something else by now.
-    fn written(&mut self, rows: Vec<(DocumentId, Option<Loss>)>) {
-        for (document, loss) in rows {
-            if self.open.get(&document) == loss.as_ref() {
-                self.unwritten.remove(&document);
-            }
-        }
-    }
-}
-
 /// Notes the damage that was found by somebody who opened the store of a data folder without a [`Node`], as tools do:
 /// what was lost is told by every node that opens it from now on, and the next one begins a new session. Without this,
 /// a device would go on numbering its changes where the damage left them, over changes that its peers have.
@@ -261,14 +256,20 @@ pub fn note_damage(folder: &Path, store: &dyn Store, report: &OpenReport) -> Res
     if !report.is_damaged() {
         return Ok(());
     }
-    store.commit(&[Op::PutMeta { key: RESTORED_META_KEY.to_owned(), value: Bytes::new() }])?;
     let evidence_folder = folder.join(evidence::FOLDER);
     let evidence = Keeper::open(&evidence_folder, &Limits::default(), None).map_err(|error| StoreError::Io {
         what: "use",
         path: evidence_folder,
         source: Arc::new(error),
     })?;
-    Losses::open(report, store, &evidence).map(drop)
+    let losses = Losses::open(report, store, &evidence)?;
+    // Does nothing when all of it is written.
+    losses.write_all(store)
+}
+
+/// Whether a store that refused some rows would refuse any: a full disk, or one that is gone.
+fn concerns_all(error: &StoreError) -> bool {
+    error.is_final() || matches!(error, StoreError::Full { .. })
 }
 
 impl Node {
@@ -330,7 +331,9 @@ impl Node {
             // A device has a space's document because it is in the space; the row that says so may be lost too.
             self.join_space(SpaceId::new(loss.document)).await?;
         }
-        let Some(loss) = self.inner.losses.table().remove(&loss.document) else { return Ok(()) };
+        if !self.inner.losses.made_good(&loss) {
+            return Ok(());
+        }
         tracing::info!(document = %loss.document, "a document that had lost something is back: in step with a peer");
         self.inner.tell(NodeEvent::Returned(loss));
         Ok(())

@@ -43,8 +43,8 @@ impl Inner {
         let losses = Losses::open(&report, &*store, &evidence).map_err(OpenError::Store)?;
         check_role(&folder, role, &*store, report.created)?;
         let key = identity::device_key(&folder.join("device.key"))?;
-        // What was found damaged may have been told to a program that died before it wrote that down, so a store that was
-        // not closed in order is enough.
+        // Damage that was acknowledged, by whomever, is marked in the store. What was found now counts even where the mark
+        // could not be written; and after a crash nobody knows what the last session sent.
         let is_doubtful = report.is_damaged() || !report.clean;
         let identity = identity::open(key, &folder, &*store, is_doubtful)?;
         let writer = Writer::start(Arc::clone(&store), WriterOptions::default()).map_err(OpenError::Store)?;

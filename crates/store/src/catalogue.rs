@@ -9,7 +9,7 @@
 //! ```
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,9 @@ pub(crate) struct Expected {
 
 /// Names a node-level row by the hash of its key.
 pub(crate) type MetaId = [u8; 16];
+
+/// The group that wrote each document last.
+pub(crate) type Stamps = BTreeMap<DocumentId, u64>;
 
 /// What must be there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,6 +71,11 @@ impl Index {
 
     fn len(&self) -> usize {
         self.documents.len() + self.meta.len()
+    }
+
+    /// Gives the group that wrote each document last.
+    pub(crate) fn stamps(&self) -> Stamps {
+        self.documents.iter().map(|(document, expected)| (*document, expected.stamp)).collect()
     }
 
     /// Gives the greatest stamp.

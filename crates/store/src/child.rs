@@ -20,6 +20,8 @@ use crate::row::Space;
 
 /// Holds the folder of the store for the child.
 const ASKED: &str = "COMITY_STORE_TRY_FOLDER";
+/// Holds the memory for the engine's cache, in bytes.
+const CACHE: &str = "COMITY_STORE_TRY_CACHE_BYTES";
 const POLL_STEP: Duration = Duration::from_millis(2);
 const MESSAGE_BYTES_MAX: u64 = 2_000;
 
@@ -56,7 +58,11 @@ fn try_here(root: &Path) -> Result<(), StoreError> {
 }
 
 fn read_through<E: Engine>(folder: &Folder) -> Result<(), StoreError> {
-    let engine = E::open(&folder.engine(E::NAME), Options::default().cache())?;
+    let mut options = Options::default();
+    if let Some(bytes) = std::env::var(CACHE).ok().and_then(|bytes| bytes.parse().ok()) {
+        options.cache_bytes = bytes;
+    }
+    let engine = E::open(&folder.engine(E::NAME), options.cache())?;
     for space in Space::ALL {
         engine.scan(space, &[], &END, &mut |_, _| true)?;
     }
@@ -77,7 +83,8 @@ pub(crate) fn try_engine(options: &Options, root: &Path, deadline: Duration) -> 
         },
         None => return Ok(()),
     };
-    command.env(ASKED, root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.env(ASKED, root).env(CACHE, options.cache_bytes.to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(StoreError::io("start the verifying child for", root))?;
     let start = Instant::now();
     let failed = |message| StoreError::Engine { engine: "the engine", what: "be read by a child process", message };

@@ -1,4 +1,5 @@
-//! The report of damage that nobody has acknowledged yet. It is on disk before the repair is, so that a process which
+//! The report of damage that nobody has acknowledged yet. It is on disk before anything that shows the damage is changed
+//! (before it, whole groups of the journal may have gone into the engine, which hides nothing), so that a process which
 //! dies between hearing of the damage and writing it down leaves it for the next one to hear.
 //!
 //! ```text
@@ -26,7 +27,7 @@ use crate::row::{Sealer, checksum};
 /// Longest file: some 400,000 documents with their heads. What does not fit is counted as names that are lost.
 const BYTES_MAX: usize = 64 << 20;
 
-/// Most heads that are kept of a document; those of one with more are forgotten.
+/// Most heads that are kept of a document. A part of them is worth more than none: what lacks one of these lacks something.
 const HEADS_MAX: usize = 64;
 
 /// Stands for heads that are not known, and for no folder.
@@ -61,14 +62,15 @@ pub(crate) fn forget(folder: &Folder) -> Result<(), StoreError> {
     }
 }
 
-/// Adds what an earlier opening found. Nothing is counted twice when both found the same.
+/// Adds what an earlier opening found. Nothing is counted twice when both found the same. All heads that were ever known
+/// of a document must come back: one that is asked for in vain hides no loss, one that is forgotten may.
 pub(crate) fn add(report: &mut OpenReport, earlier: OpenReport) {
     let mut documents: BTreeMap<DocumentId, DamagedDocument> =
         earlier.damaged.into_iter().map(|damaged| (damaged.document, damaged)).collect();
     for new in std::mem::take(&mut report.damaged) {
         match documents.get_mut(&new.document) {
-            // What was missing first is missing still; the heads of what was left of it would say less.
             Some(known) => {
+                known.heads = union(known.heads.take(), new.heads);
                 let more = new.damage.into_iter().filter(|damage| !known.damage.contains(damage)).collect::<Vec<_>>();
                 known.damage.extend(more);
             }
@@ -90,6 +92,14 @@ pub(crate) fn add(report: &mut OpenReport, earlier: OpenReport) {
     }
     report.set_aside = report.set_aside.take().or(earlier.set_aside);
     report.reason = report.reason.take().or(earlier.reason);
+}
+
+/// Gives all heads of both; `None`, which means that they are not known, says nothing against those that are.
+pub(crate) fn union(one: Option<Heads>, other: Option<Heads>) -> Option<Heads> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.as_slice().iter().chain(other.as_slice()).copied().collect()),
+        (one, other) => one.or(other),
+    }
 }
 
 fn text(report: &OpenReport, sealer: &Sealer) -> String {
@@ -131,8 +141,8 @@ fn sum(sealer: &Sealer, fields: &str) -> String {
 
 fn heads_text(damaged: &DamagedDocument) -> String {
     match &damaged.heads {
-        Some(heads) if (1..=HEADS_MAX).contains(&heads.as_slice().len()) => {
-            heads.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        Some(heads) if !heads.as_slice().is_empty() => {
+            heads.as_slice().iter().take(HEADS_MAX).map(ToString::to_string).collect::<Vec<_>>().join(",")
         }
         _ => NONE.to_owned(),
     }
@@ -193,32 +203,42 @@ fn parse_document(rest: &str) -> Option<DamagedDocument> {
     Some(DamagedDocument { document, heads, damage })
 }
 
-/// What is written for each sort of damage that is only a word.
-const CODES: [(&str, Damage); 9] = [
-    ("gone", Damage::Gone),
-    ("manifest-lost", Damage::ManifestLost),
-    ("stale", Damage::Stale),
-    ("heads-lost", Damage::HeadsLost),
-    ("row", Damage::Row),
-    ("changes-altered", Damage::ChangesAltered),
-    ("snapshot-lost", Damage::SnapshotLost),
-    ("snapshot-altered", Damage::SnapshotAltered),
-    ("sync-state-lost", Damage::SyncStateLost),
+/// Each sort of damage that is only a word.
+const WORDS: [Damage; 9] = [
+    Damage::Gone,
+    Damage::ManifestLost,
+    Damage::Stale,
+    Damage::HeadsLost,
+    Damage::Row,
+    Damage::ChangesAltered,
+    Damage::SnapshotLost,
+    Damage::SnapshotAltered,
+    Damage::SyncStateLost,
 ];
 
+/// Gives what is written for a sort of damage. A new one that is a word goes into [`WORDS`] too.
 fn code(damage: &Damage) -> String {
-    match damage {
-        Damage::ChangesLost { found, expected } => format!("changes-lost:{found}/{expected}"),
-        other => CODES.iter().find(|(_, known)| known == other).map_or("row", |(code, _)| code).to_owned(),
-    }
+    let word = match damage {
+        Damage::ChangesLost { found, expected } => return format!("changes-lost:{found}/{expected}"),
+        Damage::Gone => "gone",
+        Damage::ManifestLost => "manifest-lost",
+        Damage::Stale => "stale",
+        Damage::HeadsLost => "heads-lost",
+        Damage::Row => "row",
+        Damage::ChangesAltered => "changes-altered",
+        Damage::SnapshotLost => "snapshot-lost",
+        Damage::SnapshotAltered => "snapshot-altered",
+        Damage::SyncStateLost => "sync-state-lost",
+    };
+    word.to_owned()
 }
 
-fn damage_of(code: &str) -> Option<Damage> {
-    if let Some(counts) = code.strip_prefix("changes-lost:") {
+fn damage_of(word: &str) -> Option<Damage> {
+    if let Some(counts) = word.strip_prefix("changes-lost:") {
         let (found, expected) = counts.split_once('/')?;
         return Some(Damage::ChangesLost { found: found.parse().ok()?, expected: expected.parse().ok()? });
     }
-    CODES.iter().find(|(known, _)| *known == code).map(|(_, damage)| damage.clone())
+    WORDS.into_iter().find(|damage| code(damage) == word)
 }
 
 #[cfg(test)]
@@ -234,7 +254,7 @@ mod tests {
     }
 
     fn report(root: &std::path::Path) -> OpenReport {
-        let all = CODES.iter().map(|(_, damage)| damage.clone()).collect();
+        let all = WORDS.to_vec();
         OpenReport {
             journal: JournalReport { lost_groups: 1, altered_groups: 2, cut_segments: 3, ..JournalReport::default() },
             catalogue_rows_lost: 4,
@@ -289,28 +309,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_again_is_not_counted_again_and_the_first_heads_stay() {
+    fn what_is_found_again_is_not_counted_again_and_all_heads_that_were_ever_known_stay() {
         let root = std::path::Path::new("/store");
         let mut again = report(root);
         add(&mut again, report(root));
         assert_eq!(again, report(root));
-        let mut less = OpenReport { damaged: vec![document(2, 1, vec![Damage::Row])], ..OpenReport::default() };
-        less.damaged.push(document(9, 1, vec![Damage::Gone]));
-        add(&mut less, report(root));
-        let two = document(2, 3, vec![Damage::ChangesLost { found: 1, expected: 9 }, Damage::Stale, Damage::Row]);
+        let mut more = OpenReport { damaged: vec![document(2, 4, vec![Damage::Row])], ..OpenReport::default() };
+        more.damaged.push(document(9, 1, vec![Damage::Gone]));
+        add(&mut more, report(root));
+        let two = document(2, 4, vec![Damage::ChangesLost { found: 1, expected: 9 }, Damage::Stale, Damage::Row]);
         let (first, last) = (report(root).damaged.remove(0), document(9, 1, vec![Damage::Gone]));
-        assert_eq!(less.damaged, [first, two, last]);
-        assert_eq!((less.meta_rows_lost, less.set_aside), (5, report(root).set_aside));
+        assert_eq!(more.damaged, [first, two, last]);
+        assert_eq!((more.meta_rows_lost, more.set_aside), (5, report(root).set_aside));
     }
 
     #[test]
-    fn more_heads_than_are_kept_are_heads_that_are_not_known() {
+    fn heads_that_are_known_are_not_forgotten_for_heads_that_are_not() {
+        for (now, then, both) in [(0, 3, 3), (3, 0, 3), (1, 3, 3), (0, 0, 0)] {
+            let one =
+                |heads| OpenReport { damaged: vec![document(1, heads, vec![Damage::Stale])], ..OpenReport::default() };
+            let mut report = one(now);
+            add(&mut report, one(then));
+            assert_eq!(report, one(both), "{now} and {then} heads");
+        }
+    }
+
+    #[test]
+    fn of_more_heads_than_are_kept_as_many_as_fit_are_kept() {
         let most = u8::try_from(HEADS_MAX).unwrap();
-        for (heads, kept) in [(most, true), (most + 1, false)] {
+        for (heads, kept) in [(most, most), (most + 1, most)] {
             let damaged = vec![document(1, heads, vec![Damage::Row])];
             let one = OpenReport { damaged, ..OpenReport::default() };
             let read = parse(text(&one, &SEALER).as_bytes(), &Folder::new(std::path::Path::new("/")), &SEALER);
-            assert_eq!(read.damaged[0].heads.is_some(), kept, "{heads} heads");
+            assert_eq!(read.damaged, [document(1, kept, vec![Damage::Row])], "{heads} heads");
             assert_eq!(read.catalogue_rows_lost, 0);
         }
     }

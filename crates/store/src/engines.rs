@@ -71,7 +71,8 @@ macro_rules! engine_store {
             }
 
             fn acknowledge(&self) -> Result<(), StoreError> {
-                self.0.call("acknowledge what it reported", Store::acknowledge)
+                // Only a deadline is final: an error in here must not pass through what stops the store.
+                self.0.call("acknowledge what it reported", |store| Ok(store.acknowledge()))?
             }
 
             fn checkpoint(&self) -> Result<(), StoreError> {

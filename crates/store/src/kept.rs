@@ -15,28 +15,67 @@ use crate::folder::Folder;
 pub(crate) const FOLDERS_MAX: usize = 8;
 const PREFIX: &str = "damaged-";
 
-/// Copies the journal and the small files of a store into a new folder of evidence, and gives it. The caller moves in
-/// the engine's files when those are damaged too.
-pub(crate) fn keep(folder: &Folder) -> Result<PathBuf, StoreError> {
+/// Holds copies until they get their number: at most one such folder, however many openings fail.
+const STAGED: &str = "damaged-new";
+
+/// Copies of evidence that are on disk and not listed yet.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    staged: PathBuf,
+    aside: PathBuf,
+}
+
+impl Staged {
+    /// Tells where the evidence will be.
+    pub(crate) fn aside(&self) -> &Path {
+        &self.aside
+    }
+
+    /// Makes it a folder of evidence. The caller moves in the engine's files when those are damaged too, and calls
+    /// [`prune`] once the repair is done.
+    pub(crate) fn keep(self) -> Result<PathBuf, StoreError> {
+        disk::rename_durably(&self.staged, &self.aside)?;
+        Ok(self.aside)
+    }
+}
+
+/// Copies the journal and the small files of a store.
+pub(crate) fn stage(folder: &Folder) -> Result<Staged, StoreError> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let kept = folders(&folder.root)?;
     // Never a number that was given before, also when the clock goes back.
     let number = kept.last().map_or(seconds, |(newest, _)| seconds.max(newest + 1));
     let aside = folder.root.join(format!("{PREFIX}{number}"));
-    disk::create_folder(&aside)?;
-    disk::copy_below(&folder.journal(), &aside.join("journal"))?;
+    let staged = folder.root.join(STAGED);
+    if staged.exists() {
+        fs::remove_dir_all(&staged).map_err(StoreError::io("remove", &staged))?;
+    }
+    disk::create_folder(&staged)?;
+    disk::copy_below(&folder.journal(), &staged.join("journal"))?;
     for name in ["FORMAT", "FORMAT.copy", Catalogue::NAME] {
         let path = folder.root.join(name);
         if path.exists() {
-            fs::copy(&path, aside.join(name)).map_err(StoreError::io("copy", &path))?;
+            fs::copy(&path, staged.join(name)).map_err(StoreError::io("copy", &path))?;
         }
     }
-    disk::sync_below(&aside)?;
-    for (_, old) in kept.iter().take((kept.len() + 1).saturating_sub(FOLDERS_MAX)) {
-        tracing::warn!(folder = %old.display(), "removing the oldest evidence of damage");
-        fs::remove_dir_all(old).map_err(StoreError::io("remove", old))?;
+    disk::sync_below(&staged)?;
+    Ok(Staged { staged, aside })
+}
+
+/// Removes the oldest evidence when there is too much. Only after a repair: one that fails again and again must not push
+/// out the evidence of those that did not.
+pub(crate) fn prune(folder: &Folder) {
+    let pruned = folders(&folder.root).and_then(|kept| {
+        for (_, old) in kept.iter().take(kept.len().saturating_sub(FOLDERS_MAX)) {
+            tracing::warn!(folder = %old.display(), "removing the oldest evidence of damage");
+            fs::remove_dir_all(old).map_err(StoreError::io("remove", old))?;
+        }
+        Ok(())
+    });
+    if let Err(error) = pruned {
+        // The store itself is whole by now; the next repair tries again.
+        tracing::warn!(%error, "old evidence of damage stays");
     }
-    Ok(aside)
 }
 
 /// A folder of evidence inside a store: what an opening found damaged. [`salvage`](crate::salvage) reads it.
@@ -80,9 +119,12 @@ mod tests {
     fn the_newest_evidence_is_kept_up_to_the_limit() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::new(root.path());
-        let kept: Vec<PathBuf> = (0..FOLDERS_MAX).map(|_| keep(&folder).unwrap()).collect();
+        let keep = || stage(&folder).unwrap().keep().unwrap();
+        let kept: Vec<PathBuf> = (0..FOLDERS_MAX).map(|_| keep()).collect();
+        prune(&folder);
         assert!(kept.iter().all(|path| path.is_dir()), "{FOLDERS_MAX} fit");
-        let one_more = keep(&folder).unwrap();
+        let one_more = keep();
+        prune(&folder);
         assert!(one_more.is_dir() && !kept[0].exists(), "the oldest goes for one more");
         assert!(kept[1..].iter().all(|path| path.is_dir()));
     }

@@ -1,11 +1,13 @@
 //! Opening: create, go on after a proper close, or recover.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use comity_model::DocumentId;
+
 use crate::apply::apply_group;
-use crate::catalogue::{self, Catalogue, Expected, Index, meta_id};
+use crate::catalogue::{self, Catalogue, Expected, Index, Stamps, meta_id};
 use crate::check::{Checked, check};
 use crate::child;
 use crate::damage;
@@ -19,7 +21,7 @@ use crate::journal::{self, Journal, Suspect};
 use crate::kept;
 use crate::options::Options;
 use crate::rebuild::{self, Rebuilt};
-use crate::report::{Damage, DamagedDocument, OpenReport};
+use crate::report::{Damage, DamagedDocument, JournalReport, OpenReport};
 use crate::snapshots::Snapshots;
 
 /// Opens or creates the store in a folder.
@@ -79,6 +81,9 @@ fn create<E: Engine>(
     Ok((Durable::new(parts), OpenReport { created: true, clean: true, ..OpenReport::default() }))
 }
 
+/// Snapshot files that documents refer to.
+type Referred = BTreeSet<(DocumentId, [u8; 32])>;
+
 struct Opening {
     folder: Folder,
     format: Format,
@@ -115,6 +120,19 @@ impl Evidence {
             journal.groups.is_empty() && report.tail_bytes == 0 && !report.is_damaged() && journal.segments == 1;
         let whole = self.catalogue.rows_lost + self.catalogue.rows_torn == 0 && !self.catalogue.missing;
         quiet && whole && mark.next == journal.next && mark.catalogue_bytes == self.catalogue.bytes
+    }
+
+    /// Gives what they lost themselves: of the journal, and rows of the catalogue.
+    pub(crate) fn losses(&self) -> (JournalReport, u64) {
+        let (mut journal, mut rows_lost) = (self.journal.report.clone(), self.catalogue.rows_lost);
+        if self.catalogue.missing || (self.mark.is_some() && !self.is_clean()) {
+            // A mark that does not fit means that a file was changed while the store was closed.
+            rows_lost = rows_lost.max(1);
+        }
+        if self.journal.segments == 0 {
+            journal.damaged_segments += 1;
+        }
+        (journal, rows_lost)
     }
 
     /// Gives what must be there once the journal is replayed.
@@ -159,15 +177,7 @@ impl Opening {
         if clean {
             self.folder.remove_clean_mark()?;
         }
-        self.report.journal = evidence.journal.report.clone();
-        self.report.catalogue_rows_lost = evidence.catalogue.rows_lost;
-        if evidence.catalogue.missing || (evidence.mark.is_some() && !clean) {
-            // A mark that does not fit means that a file was changed while the store was closed.
-            self.report.catalogue_rows_lost = self.report.catalogue_rows_lost.max(1);
-        }
-        if evidence.journal.segments == 0 {
-            self.report.journal.damaged_segments += 1;
-        }
+        (self.report.journal, self.report.catalogue_rows_lost) = evidence.losses();
         let mut reason = None;
         if clean {
             match self.open_engine::<E>() {
@@ -181,14 +191,17 @@ impl Opening {
                 Err(error) => reason = Some(error.to_string()),
             }
         }
-        let (engine, index) = self.recover::<E>(&evidence, &snapshots, reason)?;
+        let (engine, index, referred) = self.recover::<E>(&evidence, &snapshots, reason)?;
         let next = evidence.next().max(index.stamp_max() + 1);
-        if self.report.set_aside.is_none() {
-            name_suspects(&evidence.journal.suspects, &index, &mut self.report.damaged);
+        if let Some(referred) = referred {
+            name_suspects(&evidence.journal.suspects, &index.stamps(), &mut self.report.damaged);
             if self.report.is_damaged() {
-                // The engine is whole, but the files that are written anew below are evidence.
-                self.report.set_aside = Some(kept::keep(&self.folder)?);
-                self.remember()?;
+                // The engine is whole, but the files that are written anew below are evidence, and so are snapshots that
+                // perhaps only a lost group referred to.
+                let aside = self.keep_and_remember()?;
+                snapshots.set_aside(&referred, &aside.join("snapshots"))?;
+            } else {
+                self.report.snapshots_removed = snapshots.collect(&referred)?;
             }
         }
         // A mark that does not fit says that there is damage, so it stays until that is written down.
@@ -197,16 +210,23 @@ impl Opening {
         engine.sync()?;
         let catalogue = Catalogue::write(sealer, &self.folder.root, &index, evidence.generation())?;
         let journal = Journal::begin(sealer, &self.folder.journal(), next, catalogue.mark())?;
+        if self.report.set_aside.is_some() {
+            kept::prune(&self.folder);
+        }
         Ok(self.parts(snapshots, journal, catalogue, engine, index, lock))
     }
 
-    /// Writes down what was found, with what earlier openings found. From here on the repair may hide it.
-    fn remember(&self) -> Result<(), StoreError> {
+    /// Sets evidence aside and writes down what was found, with what earlier openings found. From here on the repair may
+    /// hide it. Gives where the evidence is.
+    fn keep_and_remember(&mut self) -> Result<PathBuf, StoreError> {
+        let staged = kept::stage(&self.folder)?;
+        self.report.set_aside = Some(staged.aside().to_owned());
         let mut all = self.report.clone();
         if let Some(earlier) = self.earlier.clone() {
             damage::add(&mut all, earlier);
         }
-        damage::write(&self.folder, &self.format.sealer, &all)
+        damage::write(&self.folder, &self.format.sealer, &all)?;
+        staged.keep()
     }
 
     fn parts<E>(
@@ -231,19 +251,19 @@ impl Opening {
         }
     }
 
-    /// Gives an engine that holds all that can be had: the old one when it verifies, else one built anew.
+    /// Gives an engine that holds all that can be had: the old one when it verifies, with the snapshot files that it
+    /// refers to, else one built anew, after which nothing is left to do.
     fn recover<E: Engine>(
         &mut self,
         evidence: &Evidence,
         snapshots: &Snapshots,
         reason: Option<String>,
-    ) -> Result<(E, Index), OpenError> {
+    ) -> Result<(E, Index, Option<Referred>), OpenError> {
         let reason = match reason {
             Some(reason) => reason,
             None => match self.replay_and_check::<E>(evidence, snapshots) {
                 Ok((engine, checked)) if !checked.is_damaged() => {
-                    self.report.snapshots_removed = snapshots.collect(&checked.snapshots)?;
-                    return Ok((engine, checked.index));
+                    return Ok((engine, checked.index, Some(checked.snapshots)));
                 }
                 Ok((engine, checked)) => {
                     let deadline = self.deadline::<E>();
@@ -258,7 +278,8 @@ impl Opening {
         };
         tracing::warn!(folder = %self.folder.root.display(), reason, "rebuilding the store");
         self.report.reason = Some(reason);
-        Ok(self.rebuild::<E>(evidence, snapshots)?)
+        let (engine, index) = self.rebuild::<E>(evidence, snapshots)?;
+        Ok((engine, index, None))
     }
 
     fn replay_and_check<E: Engine>(
@@ -303,13 +324,10 @@ impl Opening {
         let sealer = &self.format.sealer;
         let Rebuilt { index, damaged, meta_rows_lost, rows, referred } =
             rebuild::rebuild::<E>(sealer, &sources, (&new, self.options.cache()), evidence, snapshots, &mut |_| {})?;
-        let aside = kept::keep(&self.folder)?;
-        self.report.set_aside = Some(aside.clone());
         self.report.rebuilt_rows = rows;
         self.report.damaged = damaged;
         self.report.meta_rows_lost = meta_rows_lost;
-        name_suspects(&evidence.journal.suspects, &index, &mut self.report.damaged);
-        self.remember()?;
+        let aside = self.keep_and_remember()?;
         if current.exists() {
             disk::rename_durably(&current, &aside.join(E::NAME))?;
         }
@@ -320,17 +338,25 @@ impl Opening {
     }
 }
 
-/// Names the documents of groups that were lost, unless a later group made them whole.
-pub(crate) fn name_suspects(suspects: &[Suspect], index: &Index, damaged: &mut Vec<DamagedDocument>) {
+/// Names the documents of groups that were lost, unless a later group made them whole. `stamps` says how new what is left
+/// of each document was when it was found. One that lost something else too is named with what it had in either.
+pub(crate) fn name_suspects(suspects: &[Suspect], stamps: &Stamps, damaged: &mut Vec<DamagedDocument>) {
+    let mut named: BTreeMap<DocumentId, DamagedDocument> =
+        std::mem::take(damaged).into_iter().map(|damaged| (damaged.document, damaged)).collect();
     for Suspect { sequence, document, heads } in suspects {
-        let is_named = damaged.iter().any(|damaged| damaged.document == *document);
-        if !is_named && index.documents.get(document).is_none_or(|found| found.stamp < *sequence) {
-            let damage = if index.documents.contains_key(document) { Damage::Stale } else { Damage::Gone };
-            let (document, heads, damage) = (*document, Some(heads.clone()), vec![damage]);
-            damaged.push(DamagedDocument { document, heads, damage });
+        let stamp = stamps.get(document);
+        if stamp.is_some_and(|stamp| *stamp >= *sequence) {
+            continue;
+        }
+        let new = DamagedDocument { document: *document, heads: None, damage: Vec::new() };
+        let named = named.entry(*document).or_insert(new);
+        named.heads = damage::union(named.heads.take(), Some(heads.clone()));
+        let damage = if stamp.is_some() { Damage::Stale } else { Damage::Gone };
+        if !named.damage.contains(&damage) {
+            named.damage.push(damage);
         }
     }
-    damaged.sort_by_key(|damaged| damaged.document);
+    damaged.extend(named.into_values());
 }
 
 /// Gives how long an engine with files of this size may take.

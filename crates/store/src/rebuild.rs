@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use comity_model::{DocumentId, Heads};
 
 use crate::apply::{apply_group, remove_range};
-use crate::catalogue::{Expected, Index, meta_id};
+use crate::catalogue::{Expected, Index, Stamps, meta_id};
 use crate::check::{each_document, meta_rows};
 use crate::disk;
 use crate::document::Found;
 use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::error::StoreError;
-use crate::open::Evidence;
+use crate::open::{Evidence, name_suspects};
 use crate::report::{Damage, DamagedDocument, Progress};
 use crate::row::{
     DataKey, Manifest, Row, RowChange, Sealer, SnapshotRef, Space, VALUE_BYTES_MAX, after_prefix, meta_key_of,
@@ -64,7 +64,8 @@ pub(crate) fn rebuild<E: Engine>(
         apply_group(&engine, sealer, *stamp, entries)?;
     }
     let settled = &mut |documents| progress(Progress { documents, ..done });
-    settle_documents(&engine, sealer, evidence, snapshots, &mut rebuilt, settled)?;
+    let found = settle_documents(&engine, sealer, evidence, snapshots, &mut rebuilt, settled)?;
+    name_suspects(&evidence.journal.suspects, &found, &mut rebuilt.damaged);
     settle_meta(&engine, sealer, evidence, &mut rebuilt)?;
     engine.close()?;
     Ok(rebuilt)
@@ -136,7 +137,8 @@ fn is_ours(row: &Row<'_>) -> bool {
     }
 }
 
-/// Compares every document with what must be there, and makes each consistent with what is left of it.
+/// Compares every document with what must be there, and makes each consistent with what is left of it. Gives how new each
+/// was before.
 fn settle_documents<E: Engine>(
     engine: &E,
     sealer: &Sealer,
@@ -144,7 +146,7 @@ fn settle_documents<E: Engine>(
     snapshots: &Snapshots,
     rebuilt: &mut Rebuilt,
     settled: &mut dyn FnMut(u64),
-) -> Result<(), StoreError> {
+) -> Result<Stamps, StoreError> {
     let expected = evidence.expected();
     let stamp = |document: &DocumentId| expected.documents.get(document).map_or(0, |expected| expected.stamp);
     let repaired_stamp = evidence.next();
@@ -164,6 +166,7 @@ fn settle_documents<E: Engine>(
     let missing = expected.documents.keys().filter(|document| !seen.contains(document));
     repairs.extend(missing.copied());
     repairs.sort_unstable();
+    let mut stamps = rebuilt.index.stamps();
     for document in repairs {
         // Read again, one at a time: the damaged ones need not fit in memory together.
         let mut found = read_one(engine, sealer, snapshots, &document, stamp(&document))?;
@@ -176,11 +179,13 @@ fn settle_documents<E: Engine>(
         if found.manifest.is_none() && found.changes.is_empty() && saved.is_none() {
             continue;
         }
+        // Not that of the repair: a lost group may be newer than what was found.
+        stamps.insert(document, found.stamp);
         let (manifest, entries) = repair(&document, found, saved);
         apply_group(engine, sealer, repaired_stamp, &entries)?;
         note_document(rebuilt, document, repaired_stamp, &manifest);
     }
-    Ok(())
+    Ok(stamps)
 }
 
 fn note_document(rebuilt: &mut Rebuilt, document: DocumentId, stamp: u64, manifest: &Manifest) {

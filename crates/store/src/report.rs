@@ -164,10 +164,14 @@ pub struct VerifyReport {
     pub waiting_for_replay: u64,
     /// Node-level rows that are lost.
     pub meta_rows_lost: u64,
+    /// What earlier openings found and nobody acknowledged yet: it is repaired as far as it could be, and the next
+    /// opening tells it. `None` when there is nothing.
+    pub unacknowledged: Option<OpenReport>,
 }
 
 impl VerifyReport {
-    /// Tells whether something that was acknowledged may be lost.
+    /// Tells whether something in these files is not as it was stored. What was lost and repaired before is told by
+    /// [`unacknowledged`](Self::unacknowledged).
     pub fn is_damaged(&self) -> bool {
         self.journal.is_damaged()
             || self.catalogue_rows_lost > 0
@@ -177,7 +181,8 @@ impl VerifyReport {
     }
 }
 
-/// What salvaging a damaged store gave.
+/// What salvaging a damaged store gave, and what an earlier opening reported lost and nobody acknowledged. The first
+/// opening of the new store tells all of it again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SalvageReport {
@@ -187,10 +192,19 @@ pub struct SalvageReport {
     pub rows: u64,
     /// What the journal held.
     pub journal: JournalReport,
+    /// Rows of the catalogue that could not be read.
+    pub catalogue_rows_lost: u64,
     /// Documents that lost something, with what.
     pub damaged: Vec<DamagedDocument>,
     /// Node-level rows that are lost.
     pub meta_rows_lost: u64,
+}
+
+impl SalvageReport {
+    /// Tells whether something that was acknowledged may be lost.
+    pub fn is_damaged(&self) -> bool {
+        self.journal.is_damaged() || self.catalogue_rows_lost > 0 || !self.damaged.is_empty() || self.meta_rows_lost > 0
+    }
 }
 
 /// What compacting gave.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::catalogue::Catalogue;
+use crate::damage;
 use crate::disk::{self, FolderLock};
 use crate::engine::Engine;
 use crate::engine::sled::SledEngine;
@@ -12,8 +13,8 @@ use crate::folder::{CleanMark, Folder, Format};
 use crate::journal::Journal;
 use crate::open::Evidence;
 use crate::options::Options;
-use crate::rebuild::rebuild;
-use crate::report::{Progress, SalvageReport};
+use crate::rebuild::{Rebuilt, rebuild};
+use crate::report::{OpenReport, Progress, SalvageReport};
 use crate::snapshots::Snapshots;
 
 /// Reads all that is whole in the files below a folder (a store, or a `damaged-…` folder inside one) and writes it into
@@ -65,6 +66,11 @@ fn salvage_with<E: Engine>(
     let target = into.engine(E::NAME);
     let rebuilt = rebuild::<E>(&sealer, &sources, (&target, options.cache()), &evidence, &snapshots, progress)?;
     snapshots.collect(&rebuilt.referred)?;
+    let lost = losses(from, format, &evidence, &rebuilt)?;
+    if lost.is_damaged() {
+        // Whoever opens the new store hears of it, as if it had been repaired where it was.
+        damage::write(into, &sealer, &lost)?;
+    }
     let catalogue = Catalogue::write(sealer, &into.root, &rebuilt.index, evidence.generation())?;
     let next = evidence.next().max(rebuilt.index.stamp_max() + 1);
     let journal = Journal::begin(sealer, &into.journal(), next, catalogue.mark())?;
@@ -74,10 +80,29 @@ fn salvage_with<E: Engine>(
     Ok(SalvageReport {
         documents: rebuilt.index.documents.len() as u64,
         rows: rebuilt.rows,
-        journal: evidence.journal.report,
-        damaged: rebuilt.damaged,
-        meta_rows_lost: rebuilt.meta_rows_lost,
+        journal: lost.journal,
+        catalogue_rows_lost: lost.catalogue_rows_lost,
+        damaged: lost.damaged,
+        meta_rows_lost: lost.meta_rows_lost,
     })
+}
+
+/// Gives what was lost on the way, with what an opening of the damaged store reported and nobody acknowledged.
+fn losses(from: &Folder, format: &Format, evidence: &Evidence, rebuilt: &Rebuilt) -> Result<OpenReport, StoreError> {
+    let (journal, catalogue_rows_lost) = evidence.losses();
+    let mut lost = OpenReport {
+        journal,
+        catalogue_rows_lost,
+        damaged: rebuilt.damaged.clone(),
+        meta_rows_lost: rebuilt.meta_rows_lost,
+        rebuilt_rows: rebuilt.rows,
+        ..OpenReport::default()
+    };
+    if let Some(earlier) = damage::read(from, &format.sealer)? {
+        // What was set aside stays where it is.
+        damage::add(&mut lost, OpenReport { set_aside: None, ..earlier });
+    }
+    Ok(lost)
 }
 
 /// Copies snapshot files; those of a store are looked for beside a `damaged-…` folder too.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::check::{Checked, check};
 use crate::child;
+use crate::damage;
 use crate::disk::FolderLock;
 use crate::engine::sled::SledEngine;
 use crate::engine::{Engine, within_telling};
@@ -33,16 +34,10 @@ pub fn verify(folder: &Path, options: &Options, progress: &mut dyn FnMut(Progres
     let mut report = VerifyReport {
         engine: format.engine.clone(),
         clean: evidence.is_clean(),
-        journal: evidence.journal.report.clone(),
-        catalogue_rows_lost: evidence.catalogue.rows_lost,
+        unacknowledged: damage::read(&place, &format.sealer)?,
         ..VerifyReport::default()
     };
-    if evidence.catalogue.missing || (evidence.mark.is_some() && !report.clean) {
-        report.catalogue_rows_lost = report.catalogue_rows_lost.max(1);
-    }
-    if evidence.journal.segments == 0 {
-        report.journal.damaged_segments += 1;
-    }
+    (report.journal, report.catalogue_rows_lost) = evidence.losses();
     let checked = match format.engine.as_str() {
         SledEngine::NAME => check_engine::<SledEngine>(&place, &format.sealer, options, &evidence, progress),
         #[cfg(feature = "redb")]
@@ -59,7 +54,7 @@ pub fn verify(folder: &Path, options: &Options, progress: &mut dyn FnMut(Progres
         Ok(checked) => judge(&mut report, checked, &evidence),
         Err(error) => report.engine_error = Some(error.to_string()),
     }
-    name_suspects(suspects, &evidence.expected(), &mut report.damaged);
+    name_suspects(suspects, &evidence.expected().stamps(), &mut report.damaged);
     Ok(report)
 }
 

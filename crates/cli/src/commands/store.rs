@@ -72,7 +72,7 @@ impl Verify {
             return say_backup(session, "backup", "sound", file, &summary);
         }
         let bar = bar(session);
-        let verified = comity_store::verify(&existing(session)?, &Options::default(), &mut |progress| {
+        let verified = comity_store::verify(&existing(session)?, &options(session), &mut |progress| {
             advance(&bar, progress);
         });
         bar.finish_and_clear();
@@ -107,9 +107,15 @@ fn say_verified(session: &Session, report: &VerifyReport) -> CommandResult {
                 out.line(format_args!("{name:<12} {lost} lost"))?;
             }
         }
-        say_damaged(session, &report.damaged)?;
+        say_damaged(session, "damaged", &report.damaged)?;
     } else {
         out.done("sound");
+    }
+    if let Some(earlier) = &report.unacknowledged {
+        say_damaged(session, "reported", &earlier.damaged)?;
+        out.note(
+            "an earlier loss is reported and not yet written down; the next command that opens the store tells it",
+        );
     }
     out.line(format_args!("documents    {}", report.documents))?;
     out.line(format_args!("rows         {}", report.rows))?;
@@ -122,10 +128,10 @@ fn say_verified(session: &Session, report: &VerifyReport) -> CommandResult {
     Ok(())
 }
 
-fn say_damaged(session: &Session, damaged: &[DamagedDocument]) -> CommandResult {
+fn say_damaged(session: &Session, word: &str, damaged: &[DamagedDocument]) -> CommandResult {
     for damaged in damaged.iter().take(LISTED_MAX) {
         let what: Vec<String> = damaged.damage.iter().map(ToString::to_string).collect();
-        session.output.line(format_args!("damaged      {}: {}", damaged.document, what.join("; ")))?;
+        session.output.line(format_args!("{word:<12} {}: {}", damaged.document, what.join("; ")))?;
     }
     if damaged.len() > LISTED_MAX {
         session.output.note(format_args!("… and {} more; --json lists all", damaged.len() - LISTED_MAX));
@@ -154,6 +160,7 @@ fn verify_json(report: &VerifyReport) -> Json {
         "journal": journal_json(&report.journal), "engine_error": report.engine_error,
         "documents": report.documents, "rows": report.rows, "catalogue_rows_lost": report.catalogue_rows_lost,
         "meta_rows_lost": report.meta_rows_lost, "damaged": damaged_json(&report.damaged),
+        "unacknowledged": report.unacknowledged.as_ref().map(|earlier| damaged_json(&earlier.damaged)),
     })
 }
 
@@ -199,10 +206,9 @@ impl Restore {
         std::fs::metadata(&self.file).map_err(|error| CommandError::file("read", &self.file, error))?;
         std::fs::create_dir_all(folder).map_err(|error| CommandError::file("make the folder", folder, error))?;
         let bar = bar(session);
-        let restored =
-            comity_store::restore(&self.file, &session.config.store(), Options::default(), &mut |progress| {
-                advance(&bar, progress);
-            });
+        let restored = comity_store::restore(&self.file, &session.config.store(), options(session), &mut |progress| {
+            advance(&bar, progress);
+        });
         bar.finish_and_clear();
         say_backup(session, "restore", "restored into", folder, &restored?)
     }
@@ -239,12 +245,12 @@ impl Salvage {
         std::fs::create_dir_all(&self.into)
             .map_err(|error| CommandError::file("make the folder", &self.into, error))?;
         let bar = bar(session);
-        let salvaged = comity_store::salvage(&from, &self.into.join("store"), &Options::default(), &mut |progress| {
+        let salvaged = comity_store::salvage(&from, &self.into.join("store"), &options(session), &mut |progress| {
             advance(&bar, progress);
         });
         bar.finish_and_clear();
         let report = salvaged?;
-        let lost = !report.damaged.is_empty() || report.meta_rows_lost > 0 || report.journal.is_damaged();
+        let lost = report.is_damaged();
         if session.output.json {
             let content = json!({
                 "documents": report.documents, "rows": report.rows, "journal": journal_json(&report.journal),
@@ -254,7 +260,7 @@ impl Salvage {
         } else {
             let documents = count(usize::try_from(report.documents).unwrap_or(usize::MAX), "document", "documents");
             session.output.done(format_args!("{documents} saved into {}", self.into.display()));
-            say_damaged(session, &report.damaged)?;
+            say_damaged(session, "damaged", &report.damaged)?;
         }
         if !lost {
             return Ok(());
@@ -279,7 +285,7 @@ impl Compact {
         // Damage is noted before anything is written anew.
         open(session)?.close()?;
         let bar = bar(session);
-        let compacted = comity_store::compact(&existing(session)?, Options::default(), &mut |progress| {
+        let compacted = comity_store::compact(&existing(session)?, options(session), &mut |progress| {
             advance(&bar, progress);
         });
         bar.finish_and_clear();
@@ -342,8 +348,12 @@ fn existing(session: &Session) -> CommandResult<PathBuf> {
     if folder.is_dir() { Ok(folder) } else { Err(session.not_initialised()) }
 }
 
+fn options(session: &Session) -> Options {
+    Options { cache_bytes: session.config.limits.cache_bytes_max, ..Options::default() }
+}
+
 fn open(session: &Session) -> CommandResult<SledStore> {
-    let (store, report) = SledStore::open(&existing(session)?, Options::default())?;
+    let (store, report) = SledStore::open(&existing(session)?, options(session))?;
     if report.is_damaged() {
         session.output.warn("the store was damaged; what could be saved was saved");
         for damaged in report.damaged.iter().take(LISTED_MAX) {

@@ -129,6 +129,43 @@ fn a_device_names_what_its_disk_lost_and_says_when_the_relay_has_brought_it_back
 }
 
 #[test]
+fn heads_that_only_the_check_of_the_store_knows_must_come_back_too() {
+    let home = Device::bare();
+    let (_relay, url) = Running::relay(&home);
+    let tablet = Device::bare();
+    tablet.write_config("[limits]\ncompaction_bytes_min = \"1KiB\"\n");
+    tablet.run(&["init"]).ok();
+    tablet.run(&["doc", "new", "audit", "Roof 7"]).ok();
+    // Text that does not deflate: the snapshot is a file of its own.
+    let mut number = 1_u64;
+    let mut text = || {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{number:016x}")
+    };
+    let rows: Vec<String> = (0..500).map(|row| format!("M{row:03},ok,{}{}", text(), text())).collect();
+    tablet.write("roof.csv", format!("entry,status,comment\n{}\n", rows.join("\n")));
+    tablet.run(&["import", "roof.csv", "Roof 7"]).ok();
+    tablet.run(&["sync", &url, "--once"]).ok();
+    let before = tablet.run(&["export", "Roof 7"]).ok();
+    let mut snapshots = 0;
+    for_each_file(&tablet.path("data/store/snapshots"), &mut |path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[100] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+        snapshots += 1;
+    });
+    assert_eq!(snapshots, 1);
+
+    // Whoever reads the document first cannot tell its heads; the next start can.
+    let first = tablet.run(&["show", "Roof 7"]);
+    assert!(first.code == 9 && first.err.contains("its snapshot was altered"), "{first}");
+    assert!(tablet.run(&["status"]).ok().contains("lost       "));
+    let synced = tablet.run(&["sync", &url, "--once"]);
+    assert!(synced.err.contains("back: ") && synced.err.contains("has all that it had"), "{synced}");
+    assert_eq!(tablet.run(&["export", "Roof 7"]).ok(), before);
+}
+
+#[test]
 fn a_device_that_lost_everything_gets_it_back_by_name_and_is_in_its_spaces_again() {
     let home = Device::bare();
     let (_relay, url) = Running::relay(&home);
@@ -226,6 +263,29 @@ fn a_tool_that_meets_the_damage_first_hides_nothing_from_the_next_run() {
     assert!(synced.code == 0 && synced.err.contains("back: Roof 7 ("), "{synced}");
     let after = tablet.run(&["export", "Roof 7"]).ok();
     assert!(after.contains("zebra") && after.contains("after") && before.contains("zebra"), "{after}");
+}
+
+#[test]
+fn a_salvaged_folder_tells_what_was_lost_until_it_is_back() {
+    let home = Device::bare();
+    let (_relay, url) = Running::relay(&home);
+    let tablet = tablet(&url);
+    tablet.run(&["sync", &url, "--once"]).ok();
+    damage_the_change(&tablet.path("data/store"));
+    let salvaged = tablet.run(&["store", "salvage", "--into", "rescued", "--quiet"]);
+    assert_eq!(salvaged.code, 8, "{salvaged}");
+
+    let verified = tablet.run(&["store", "verify", "--data", "rescued"]);
+    assert!(verified.code == 0 && verified.out.contains("reported     "), "{verified}");
+    assert!(verified.err.contains("reported and not yet written down"), "{verified}");
+    let verified = tablet.run(&["store", "verify", "--data", "rescued", "--json"]).json();
+    assert_eq!((&verified["sound"], verified["unacknowledged"].as_array().unwrap().len()), (&true.into(), 1));
+    let found = tablet.run(&["status", "--data", "rescued"]);
+    assert!(found.code == 0 && found.err.contains("lost: Roof 7 ("), "{found}");
+    let verified = tablet.run(&["store", "verify", "--data", "rescued", "--json"]).json();
+    assert!(verified["unacknowledged"].is_null(), "{verified}");
+    let synced = tablet.run(&["sync", &url, "--once", "--data", "rescued"]);
+    assert!(synced.err.contains("back: Roof 7 (") && synced.err.contains("has all that it had"), "{synced}");
 }
 
 #[test]

@@ -124,6 +124,8 @@ fn a_record_that_was_altered_is_named_and_the_rest_is_listed() {
     home.write("data/evidence/holiday.jpg", "x");
     let listed = home.run(&["evidence", "list"]);
     assert_eq!(listed.code, 9, "{listed}");
+    let of_a_kind = home.run(&["evidence", "list", "--kind", "panic"]);
+    assert!(of_a_kind.code == 9 && !of_a_kind.err.contains("is kept"), "the altered one may be: {of_a_kind}");
     assert!(listed.out.contains("boaster") && !listed.out.contains("talker"), "{listed}");
     assert!(listed.err.contains("00000001.evidence: its bytes were altered"), "{listed}");
     assert!(listed.err.contains("holiday.jpg is no evidence"), "{listed}");
@@ -166,9 +168,9 @@ fn digest(home: &Device) -> String {
 fn a_folder_without_evidence_says_so() {
     let device = Device::new();
     let listed = device.run(&["evidence", "list"]);
-    assert_eq!((listed.code, listed.out.as_str(), listed.err.as_str()), (0, "", "nothing was refused\n"));
+    assert_eq!((listed.code, listed.out.as_str(), listed.err.as_str()), (0, "", "nothing is kept\n"));
     let listed = device.run(&["evidence", "list", "--kind", "panic"]);
-    assert_eq!((listed.code, listed.err.as_str()), (0, "nothing was refused\n"), "of no other kind either");
+    assert_eq!((listed.code, listed.err.as_str()), (0, "nothing is kept\n"), "of no other kind either");
     assert_eq!(Device::bare().run(&["evidence", "list"]).code, 7);
 }
 
@@ -186,4 +188,6 @@ fn folders_that_the_store_set_aside_are_listed_by_age_and_nothing_else_is() {
         aside,
         [(&"1970-01-01T00:15:00.000Z".into(), &2.into()), (&"2026-11-21T13:55:01.000Z".into(), &3_000.into())]
     );
+    let listed = device.run(&["evidence", "list"]);
+    assert!(listed.out.contains("damaged-900") && !listed.err.contains("nothing"), "something is: {listed}");
 }

@@ -55,6 +55,11 @@ impl Seat {
         self.blocks > 0
     }
 
+    /// Whether it waits for room, and its connection therefore does not read.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.look_again.is_some()
+    }
+
     /// The message is all there.
     pub(crate) fn is_whole(&self) {
         if self.blocks > 0

@@ -122,6 +122,21 @@ async fn of_many_who_hold_a_little_several_are_cut_without_waiting_for_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_small_room_who_stalls_is_cut_too() {
+    for blocks in [1, 2, 7, 8] {
+        let message = (blocks - 1) * BLOCK_BYTES;
+        let room = Room::new(blocks * BLOCK_BYTES, message);
+        assert_eq!(room.blocks_max, blocks);
+        let (mut stalled, mut waiting) = (room.seat(network(1)), room.seat(network(2)));
+        hold(&mut stalled, FREE_BYTES + blocks * BLOCK_BYTES).await.unwrap();
+        advance(STALL_AFTER).await;
+        assert_eq!(timeout(Duration::from_millis(950), hold(&mut waiting, FREE_BYTES + 1)).await.ok(), None);
+        assert!(is_cut(&stalled), "{blocks} blocks");
+        assert_eq!(room.cut(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_that_wait_for_each_other_are_not_stuck() {
     let room = Room::new(2 * MESSAGE, MESSAGE);
     let mut running = Vec::new();

@@ -1,68 +1,21 @@
 //! What a link that ends gives back, and when.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use comity_net::pump::{CloseReason, Outgoing};
-use comity_net::{Connection, Goodbye, LinkError, Meter, Network, Room, SocketOptions, code, upgraded};
+use comity_net::{Goodbye, LinkError, Room, code};
 use futures_util::StreamExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, advance};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::support::{self, CALM, start};
-
-const LONG: usize = 256 << 10;
+use crate::raw::{BINARY, BINARY_BEGINS, CLOSE, CONTINUES, LONG, NO_SUCH_OPCODE, Theirs, emptied, frame, link, write};
+use crate::support::{CALM, start};
 
 /// Far less than a peer has for its answer to a goodbye.
 const AT_ONCE: Duration = Duration::from_millis(50);
-
-type Theirs = WebSocketStream<DuplexStream>;
-
-/// Our end of a connection in a room, and the other end.
-async fn link(room: &Arc<Room>, last: u8) -> (Connection, Theirs) {
-    link_for(room, last, LONG).await
-}
-
-async fn link_for(room: &Arc<Room>, last: u8, message_bytes_max: usize) -> (Connection, Theirs) {
-    let (near, far) = tokio::io::duplex(4 << 10);
-    let network = Network::from(std::net::IpAddr::from([192, 0, 2, last]));
-    let options = SocketOptions::new(message_bytes_max).in_room(Arc::clone(room)).from_network(network);
-    let ours = upgraded(near, Arc::<Meter>::default(), "pipe", &options).await;
-    (ours, WebSocketStream::from_raw_socket(far, Role::Client, None).await)
-}
-
-/// A frame with a mask that changes nothing.
-fn frame(first: u8, announced: usize, sent: usize) -> Vec<u8> {
-    let mut bytes = vec![first, 0x80 | 127];
-    bytes.extend((announced as u64).to_be_bytes());
-    bytes.extend([0; 4]);
-    bytes.resize(bytes.len() + sent, 7);
-    bytes
-}
-
-const BINARY: u8 = 0x82;
-const BINARY_BEGINS: u8 = 0x02;
-const CONTINUES: u8 = 0x00;
-const NO_SUCH_OPCODE: &[u8] = &[0x83, 0x80, 0, 0, 0, 0];
-const CLOSE: &[u8] = &[0x88, 0x80, 0, 0, 0, 0];
-
-async fn write(theirs: &mut Theirs, bytes: &[u8]) {
-    theirs.get_mut().write_all(bytes).await.unwrap();
-}
-
-/// Waits on the paused clock until the room is empty, and gives how long that took.
-async fn emptied(room: &Room) -> Duration {
-    let since = Instant::now();
-    while room.taken_bytes() > 0 {
-        advance(Duration::from_millis(1)).await;
-    }
-    since.elapsed()
-}
 
 /// Reads up to the goodbye.
 async fn read_goodbye(theirs: &mut Theirs) -> Option<Goodbye> {
@@ -154,29 +107,4 @@ async fn who_is_cut_gives_way_at_once_and_is_told_when_to_come_back() {
     assert!(goodbye.retry_after().is_some_and(|wait| wait >= Duration::from_secs(1)), "{goodbye:?}");
     drop(dawdler);
     assert!(matches!(cut.task.await.unwrap().reason, CloseReason::Failed(LinkError::NoRoom)));
-}
-
-#[tokio::test(start_paused = true)]
-#[cfg(target_os = "linux")]
-async fn half_a_message_does_not_stay_in_memory_until_its_peer_hangs_up() {
-    let _alone = support::LARGE.lock().await;
-    const HALF: usize = 8 << 20;
-    let room = Room::new(4 * HALF, 2 * HALF);
-    let half = [frame(BINARY_BEGINS, HALF, HALF), NO_SUCH_OPCODE.to_vec()].concat();
-    let mut ending = Vec::new();
-    // What the first ones need, the allocator keeps for the others.
-    let mut before = 0;
-    for number in 0..12 {
-        if number == 4 {
-            before = support::resident_bytes();
-        }
-        let (ours, mut theirs) = link_for(&room, number, 2 * HALF).await;
-        let running = start(ours, CALM, 16, vec![]);
-        write(&mut theirs, &half).await;
-        emptied(&room).await;
-        assert!(!running.task.is_finished(), "its peer has not heard the goodbye");
-        ending.push((running, theirs));
-    }
-    let grown = support::resident_bytes().saturating_sub(before);
-    assert!(grown < HALF, "8 links that end keep {grown} bytes");
 }

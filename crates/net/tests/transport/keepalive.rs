@@ -2,11 +2,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use comity_net::pump::{CloseReason, Keepalive, Outgoing};
-use comity_net::{Frame, pair};
+use comity_net::{Frame, Room, pair};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::raw::{self, LONG};
 use crate::support::{self, CALM, accepted, start};
 
 const QUICK: Keepalive = Keepalive { ping_interval: Duration::from_millis(20), dead_after: Duration::from_millis(150) };
@@ -39,7 +40,6 @@ async fn an_idle_peer_that_answers_pings_lives_on() {
 
 #[tokio::test]
 async fn a_peer_that_reads_slowly_is_not_taken_for_dead() {
-    let _alone = support::LARGE.lock().await;
     let (theirs, ours, _) = accepted(1 << 20).await;
     let megabytes = Bytes::from(vec![7; 24 << 20]);
     let keepalive = Keepalive { ping_interval: Duration::from_millis(50), dead_after: Duration::from_millis(500) };
@@ -71,6 +71,37 @@ async fn the_time_in_which_we_do_not_read_is_not_the_peers_silence() {
         assert_eq!(running.inbound.recv().await.unwrap(), [number][..]);
     }
     assert!(!running.task.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_is_not_silent_however_long_it_takes() {
+    let room = Room::new(LONG, LONG);
+    let message = || Message::binary(vec![7; LONG]);
+    // One message is in the queue, and the next has the room until somebody takes the first.
+    let (ours, mut holder) = raw::link(&room, 1).await;
+    let mut holding = start(ours, CALM, 1, vec![]);
+    holder.send(message()).await.unwrap();
+    holder.send(message()).await.unwrap();
+    let (ours, mut waiter) = raw::link(&room, 2).await;
+    let mut waiting = start(ours, CALM, 1, vec![]);
+    // It answers our pings, but the answers are behind its message.
+    let sending = tokio::spawn(async move {
+        waiter.send(message()).await.unwrap();
+        waiter
+    });
+    // The clock is paused: this takes no time.
+    tokio::time::sleep(CALM.dead_after * 3).await;
+    assert!(!waiting.task.is_finished(), "{:?}", waiting.task.await);
+    for _ in 0..2 {
+        assert_eq!(holding.inbound.recv().await.unwrap().len(), LONG);
+    }
+    assert_eq!(waiting.inbound.recv().await.unwrap().len(), LONG);
+    // Now it has the room and may speak, so its silence counts.
+    let _waiter = sending.await.unwrap();
+    let since = tokio::time::Instant::now();
+    assert!(matches!(waiting.task.await.unwrap().reason, CloseReason::Silent(_)));
+    assert!(since.elapsed() >= CALM.dead_after && since.elapsed() < CALM.dead_after * 2);
+    assert_eq!(room.cut(), 0);
 }
 
 #[tokio::test]

@@ -7,4 +7,5 @@ mod dialing;
 mod ending;
 mod keepalive;
 mod moving;
+mod raw;
 mod support;

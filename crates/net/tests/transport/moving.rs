@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as WsFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::support::{self, CALM, accepted, start};
+use crate::support::{CALM, accepted, start};
 
 fn message(byte: u8, length: usize) -> Outgoing {
     Outgoing::Message(Bytes::from(vec![byte; length]))
@@ -56,7 +56,6 @@ async fn a_message_in_two_parts_arrives_as_one() {
 
 #[tokio::test]
 async fn a_peer_that_does_not_read_does_not_stop_us_from_reading() {
-    let _alone = support::LARGE.lock().await;
     let (mut theirs, ours, meter) = accepted(1 << 20).await;
     let mut running = start(ours, CALM, 8, vec![message(1, 32 << 20), message(2, 10)]);
     for number in 0..100u8 {
@@ -242,36 +241,6 @@ async fn two_ends_in_memory_behave_like_a_socket() {
     let closed = right.task.await.unwrap();
     assert!(matches!(&closed.reason, CloseReason::Remote(bye) if bye.reason == "done"), "{closed:?}");
     left.task.await.unwrap();
-}
-
-#[tokio::test]
-#[cfg(target_os = "linux")]
-async fn a_large_upload_does_not_stay_in_memory_with_its_connection() {
-    let _alone = support::LARGE.lock().await;
-    const LARGE: usize = 8 << 20;
-    let mut links = Vec::new();
-    let upload = Bytes::from(vec![3; LARGE]);
-    // What the first ones need, the allocator keeps for the others.
-    let mut before = 0;
-    for number in 0..20 {
-        if number == 4 {
-            before = support::resident_bytes();
-        }
-        let (mut theirs, ours, _) = accepted(LARGE).await;
-        let mut running = start(ours, CALM, 8, vec![]);
-        theirs.send(Message::binary(upload.clone())).await.unwrap();
-        assert_eq!(running.inbound.recv().await.unwrap().len(), LARGE);
-        // In frames of its own making: all but the last byte in the first.
-        for (part, kind, last) in [(LARGE - 1, Data::Binary, false), (1, Data::Continue, true)] {
-            let frame = WsFrame::message(upload.slice(..part), OpCode::Data(kind), last);
-            theirs.send(Message::Frame(frame)).await.unwrap();
-        }
-        assert_eq!(running.inbound.recv().await.unwrap().len(), LARGE);
-        // The client's own write buffer keeps such a message too: let it go, our end stays.
-        links.push((running, theirs.into_inner()));
-    }
-    let grown = support::resident_bytes().saturating_sub(before);
-    assert!(grown < LARGE, "16 idle links keep {grown} bytes");
 }
 
 proptest! {

@@ -16,9 +16,6 @@ use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
 pub const CALM: Keepalive = Keepalive { ping_interval: Duration::from_secs(15), dead_after: Duration::from_secs(45) };
 
-/// Held by each test that moves many megabytes, so that one can measure memory.
-pub static LARGE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// A client made of plain tungstenite, and our end of its connection.
 pub async fn accepted(message_bytes_max: usize) -> (WebSocketStream<TcpStream>, Connection, Arc<Meter>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -79,10 +76,4 @@ pub fn start(connection: Connection, keepalive: Keepalive, capacity: usize, queu
     let collector = Collector { inbound: collect, written: Arc::clone(&written) };
     let task = tokio::spawn(run(connection, to_write, collector, keepalive));
     Running { outbound, inbound, written, task }
-}
-
-/// Resident memory of this process.
-pub fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
-    status.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

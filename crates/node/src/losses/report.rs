@@ -6,11 +6,8 @@ use bytes::Bytes;
 use comity_model::Timestamp;
 use comity_store::{Damage, DamagedDocument, OpenReport};
 
-use super::{Loss, WHAT_CHARS_MAX};
+use super::{Loss, WHAT_CHARS_MAX, table};
 use crate::evidence::{Keeper, Kind, Refused};
-
-/// Most heads that are remembered; a document with more is one whose heads are not known.
-const HEADS_MAX: usize = 32;
 
 /// Gives the documents that lost more than the state of a sync session, which the next session makes anew.
 pub(super) fn losses(report: &OpenReport, since: Timestamp) -> Vec<Loss> {
@@ -22,7 +19,7 @@ fn is_loss(damaged: &DamagedDocument) -> bool {
 }
 
 fn loss(damaged: &DamagedDocument, since: Timestamp) -> Loss {
-    let heads = damaged.heads.clone().filter(|heads| (1..=HEADS_MAX).contains(&heads.as_slice().len()));
+    let heads = table::union(None, damaged.heads.clone());
     Loss { document: damaged.document, heads, what: what(damaged), since, needs_restart: false }
 }
 
@@ -41,8 +38,9 @@ pub(super) fn keep(report: &OpenReport, documents: usize, evidence: &Keeper) -> 
     if let Some(reason) = &report.reason {
         line(format!("why the files were not trusted: {reason}"));
     }
-    if let Some(folder) = &report.set_aside {
-        line(format!("the damaged files are in {}", folder.display()));
+    // Only its name: the same folder is called by more than one path, and the same report must give the same text.
+    if let Some(folder) = report.set_aside.as_ref().and_then(|folder| folder.file_name()) {
+        line(format!("the damaged files are in {}, in the folder of the store", folder.display()));
     }
     for (what, lost) in [
         ("acknowledged groups of the journal", report.journal.groups_lost()),

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use comity_node::evidence::{self, Kind};
-use comity_node::{Node, NodeConfig, STORE_FOLDER};
-use comity_store::{Options, SledStore};
+use comity_node::{Node, NodeConfig, OpenError, STORE_FOLDER};
+use comity_store::{Op, Options, RESTORED_META_KEY, SledStore, Store};
 
 use crate::{audit, open};
 
@@ -47,4 +47,27 @@ async fn damage_that_a_process_found_and_did_not_live_to_tell_is_told_by_the_nex
         assert_eq!(reports(folder.path()), told);
         node.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_relay_that_may_not_have_the_folder_still_leaves_word_that_the_next_session_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    audit(&node).await;
+    node.close().await.unwrap();
+    drop(node);
+    let store_folder = folder.path().join(STORE_FOLDER);
+    std::fs::remove_dir_all(store_folder.join("sled")).unwrap();
+    let (store, report) = SledStore::open(&store_folder, Options::default()).unwrap();
+    assert!(report.is_damaged());
+    // As if the damage had spared the row that says whose folder it is.
+    store.commit(&[Op::PutMeta { key: "role".to_owned(), value: "device".into() }]).unwrap();
+    store.close().unwrap();
+    drop(store);
+
+    let refused = Node::open(NodeConfig::relay(folder.path())).await.err().unwrap();
+    assert!(matches!(refused, OpenError::OfADevice { .. }), "{refused}");
+    let (store, report) = SledStore::open(&store_folder, Options::default()).unwrap();
+    assert!(!report.is_damaged(), "it has been written down, and nobody hears of it again: {report:?}");
+    assert!(store.meta(RESTORED_META_KEY).unwrap().is_some());
 }

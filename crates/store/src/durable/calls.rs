@@ -117,8 +117,12 @@ impl<E: Engine> Store for Durable<E> {
     }
 
     fn acknowledge(&self) -> Result<(), StoreError> {
+        self.check_running()?;
         // With the engine: once that is closed, another handle may have the folder, and a report of its own.
-        self.with_engine(|_| damage::forget(&self.folder))
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        engine.as_ref().ok_or(StoreError::Closed)?;
+        // A report that stays is told again, which is no reason to stop.
+        damage::forget(&self.folder)
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {

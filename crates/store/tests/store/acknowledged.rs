@@ -5,11 +5,11 @@ use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
-use comity_model::DocumentId;
-use comity_store::{Op, OpenReport, compact};
+use comity_model::{DocumentId, Heads};
+use comity_store::{Damage, Op, OpenReport, compact, salvage, set_aside, verify};
 
 use crate::common::Random;
-use crate::common::{Engine, Opened, append, copy, document, files, noise, options, replace, tempdir};
+use crate::common::{Engine, Opened, append, copy, document, files, heads, noise, options, replace, tempdir};
 use crate::power::disk::{self, Disk, Image, Keep};
 use crate::power::recorder::{self, Record};
 
@@ -19,6 +19,18 @@ const STORE: &str = "store";
 
 fn names(report: &OpenReport) -> Vec<DocumentId> {
     report.damaged.iter().map(|damaged| damaged.document).collect()
+}
+
+/// Gives what must come back before nothing is missing any more.
+fn named(report: &OpenReport) -> Vec<Named> {
+    report.damaged.iter().map(|damaged| (damaged.document, damaged.heads.clone())).collect()
+}
+
+/// A document that is lost, with the heads that it had.
+type Named = (DocumentId, Option<Heads>);
+
+fn one_and_two() -> Vec<Named> {
+    vec![(document(1), Some(heads([1]))), (document(2), Some(heads([2])))]
 }
 
 fn open(engine: Engine, folder: &Path) -> (Opened, OpenReport) {
@@ -112,6 +124,126 @@ fn damage_that_is_found_before_earlier_damage_was_acknowledged_is_told_with_it()
 }
 
 #[test]
+fn newer_heads_in_a_damaged_journal_are_told_also_of_a_document_that_lost_something_else() {
+    for engine in Engine::ALL {
+        let folder = tempdir().unwrap();
+        let store = engine.open(folder.path());
+        store.commit(&[append(1, &[noise(300, 1)], 1), append(2, &[noise(300, 2)], 1)]).unwrap();
+        store.commit(&[replace(1, noise(9_000, 21), 1)]).unwrap();
+        store.checkpoint().unwrap();
+        store.commit(&[append(1, &[noise(300, 22)], 2)]).unwrap();
+        drop(store);
+        damage(&folder.path().join("snapshots"), &noise(9_000, 21));
+        damage(&folder.path().join("journal"), &noise(300, 22));
+        let (store, report) = open(*engine, folder.path());
+        assert_eq!(named(&report), [(document(1), Some(heads([1, 2])))], "{report:?}");
+        assert_eq!(report.damaged[0].damage, [Damage::SnapshotAltered, Damage::Stale]);
+        drop(store);
+        assert_eq!(named(&open(*engine, folder.path()).1), [(document(1), Some(heads([1, 2])))]);
+    }
+}
+
+#[test]
+fn the_snapshot_of_a_group_that_the_journal_lost_is_set_aside() {
+    for engine in Engine::ALL {
+        let folder = tempdir().unwrap();
+        let store = engine.open(folder.path());
+        store.commit(&[append(3, &[noise(300, 1)], 1)]).unwrap();
+        store.checkpoint().unwrap();
+        store.commit(&[replace(1, noise(9_000, 21), 1), append(2, &[noise(300, 22)], 1)]).unwrap();
+        drop(store);
+        damage(&folder.path().join("journal"), &noise(300, 22));
+        let (_store, report) = open(*engine, folder.path());
+        assert_eq!(names(&report), [document(1), document(2)]);
+        assert_eq!((&report.reason, report.snapshots_removed), (&None, 0), "the engine is whole");
+        let [kept] = &files(&report.set_aside.unwrap().join("snapshots"))[..] else { panic!("one file is kept") };
+        assert_eq!(std::fs::read(kept).unwrap(), noise(9_000, 21));
+        assert!(files(&folder.path().join("snapshots")).is_empty());
+    }
+}
+
+#[test]
+fn openings_that_fail_push_out_no_evidence() {
+    for engine in Engine::ALL {
+        let folder = tempdir().unwrap();
+        make(*engine, folder.path());
+        let real = folder.path().join("damaged-1");
+        std::fs::create_dir(&real).unwrap();
+        // No report can be written.
+        let obstacle = folder.path().join("DAMAGE.tmp");
+        std::fs::create_dir(&obstacle).unwrap();
+        for _ in 0..10 {
+            assert!(engine.try_open(folder.path(), options()).is_err());
+            let listed: Vec<_> = set_aside(folder.path()).unwrap().into_iter().map(|aside| aside.folder).collect();
+            assert_eq!(listed, std::slice::from_ref(&real));
+        }
+        std::fs::remove_dir(&obstacle).unwrap();
+        let (_store, report) = open(*engine, folder.path());
+        assert_eq!(named(&report), one_and_two());
+        assert_eq!(set_aside(folder.path()).unwrap().len(), 2, "and nothing half done");
+        assert!(report.set_aside.is_some_and(|aside| aside.join("journal").is_dir()));
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_removed_does_not_stop_the_store() {
+    for engine in Engine::ALL {
+        let folder = tempdir().unwrap();
+        make(*engine, folder.path());
+        let (store, _) = open(*engine, folder.path());
+        let report = folder.path().join("DAMAGE");
+        let text = std::fs::read(&report).unwrap();
+        std::fs::remove_file(&report).unwrap();
+        std::fs::create_dir(&report).unwrap();
+        assert!(store.acknowledge().is_err());
+        store.commit(&[append(3, &[noise(300, 33)], 3)]).unwrap();
+        store.close().unwrap();
+        drop(store);
+        std::fs::remove_dir(&report).unwrap();
+        std::fs::write(&report, text).unwrap();
+        assert_eq!(named(&open(*engine, folder.path()).1), one_and_two(), "told again");
+    }
+}
+
+#[test]
+fn what_was_salvaged_tells_what_was_lost_on_the_way_and_before() {
+    for engine in Engine::ALL {
+        for is_repaired in [false, true] {
+            let (folder, into) = (tempdir().unwrap(), tempdir().unwrap());
+            make(*engine, folder.path());
+            if is_repaired {
+                let (store, _) = open(*engine, folder.path());
+                store.close().unwrap();
+            }
+            let salvaged = salvage(folder.path(), into.path(), &options(), &mut |_| {}).unwrap();
+            assert_eq!(salvaged.damaged.len(), 2, "repaired: {is_repaired}: {salvaged:?}");
+            let (store, report) = open(*engine, into.path());
+            assert!(report.clean && report.damaged == salvaged.damaged, "{report:?}");
+            assert_eq!((named(&report), report.set_aside), (one_and_two(), None), "repaired: {is_repaired}");
+            store.acknowledge().unwrap();
+            drop(store);
+            assert!(!open(*engine, into.path()).1.is_damaged());
+        }
+    }
+}
+
+#[test]
+fn verify_tells_of_a_report_that_nobody_acknowledged() {
+    for engine in Engine::ALL {
+        let folder = tempdir().unwrap();
+        make(*engine, folder.path());
+        let (store, first) = open(*engine, folder.path());
+        store.close().unwrap();
+        drop(store);
+        let verified = verify(folder.path(), &options(), &mut |_| {}).unwrap();
+        assert!(!verified.is_damaged(), "what is there is sound: {verified:?}");
+        assert_eq!(verified.unacknowledged.map(|report| report.damaged), Some(first.damaged));
+        open(*engine, folder.path()).0.acknowledge().unwrap();
+        assert_eq!(verify(folder.path(), &options(), &mut |_| {}).unwrap().unacknowledged, None);
+    }
+}
+
+#[test]
 fn a_proper_close_is_no_acknowledgement() {
     for engine in Engine::ALL {
         let folder = tempdir().unwrap();
@@ -178,8 +310,8 @@ fn said(records: &[Record], what: &str) -> bool {
     records.iter().any(|record| matches!(record, Record::Said { text } if text.contains(what)))
 }
 
-/// Gives what an opening must tell: the documents, and the rows of the list of documents that are lost.
-type Told = (Vec<DocumentId>, u64);
+/// Gives what an opening must tell: the documents with their heads, and the rows of the list of documents that are lost.
+type Told = (Vec<Named>, u64);
 
 /// Opens what a crash left, and compares with what the child had got to.
 fn check(engine: Engine, image: &Image, lost: &Told, done: &[Record]) -> Result<(), String> {
@@ -188,7 +320,7 @@ fn check(engine: Engine, image: &Image, lost: &Told, done: &[Record]) -> Result<
     let (store, report) = open(engine, &root.path().join(STORE));
     let is_whole = store.load(&document(3)).is_ok_and(|three| three.is_some_and(|three| three.changes.len() == 3));
     let is_written_down = store.meta("lost").is_ok_and(|row| row.is_some());
-    let wrong = match (names(&report), report.catalogue_rows_lost) {
+    let wrong = match (named(&report), report.catalogue_rows_lost) {
         _ if !is_whole => "the whole document is harmed",
         told if told == *lost && !said(done, "step: acknowledged") => return Ok(()),
         _ if !report.is_damaged() && is_written_down && said(done, "step: written down") => return Ok(()),
@@ -231,7 +363,7 @@ fn cut_everywhere(engine: Engine, make: fn(Engine, &Path), lost: &Told) {
 #[test]
 fn a_crash_or_power_loss_at_any_moment_of_a_repair_hides_no_loss() {
     for engine in Engine::ALL {
-        cut_everywhere(*engine, make, &(vec![document(1), document(2)], 0));
+        cut_everywhere(*engine, make, &(one_and_two(), 0));
     }
 }
 

@@ -200,3 +200,41 @@ fn documents_of_the_last_group_with_a_flipped_bit_are_named_with_the_heads_to_as
         assert_eq!(store.load(&document(1)).unwrap().unwrap().changes, [noise(100, 1)]);
     }
 }
+
+/// Alters a byte of what lies in the only copy of some bytes.
+fn alter(folder: &Path, bytes: &[u8]) {
+    let place = |file: &[u8]| file.windows(16).position(|window| *window == bytes[100..116]);
+    let [(path, file, at)] = &mut files(folder)
+        .into_iter()
+        .filter_map(|path| {
+            let file = std::fs::read(&path).unwrap();
+            place(&file).map(|at| (path, file, at))
+        })
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("one file holds it")
+    };
+    file[*at] ^= 1;
+    std::fs::write(path, file).unwrap();
+}
+
+#[test]
+fn a_document_that_a_rebuild_only_tidied_is_named_when_the_journal_lost_its_last_change() {
+    for engine in Engine::ALL {
+        let folder = tempdir().unwrap();
+        let store = engine.open(folder.path());
+        store.commit(&[append(3, &[noise(300, 1)], 1), replace(1, noise(9_000, 2), 1)]).unwrap();
+        store.checkpoint().unwrap();
+        // The first change is gone, and its bytes still lie in the engine's files.
+        store.commit(&[replace(3, noise(9_000, 3), 2)]).unwrap();
+        store.checkpoint().unwrap();
+        store.commit(&[append(3, &[noise(300, 4)], 3)]).unwrap();
+        drop(store);
+        alter(&folder.path().join("journal"), &noise(300, 4));
+        alter(&folder.path().join("snapshots"), &noise(9_000, 2));
+        let (store, report) = engine.try_open(folder.path(), options()).unwrap();
+        let named: Vec<_> = report.damaged.iter().map(|damaged| (damaged.document, &damaged.heads)).collect();
+        assert_eq!(named, [(document(1), &Some(heads([1]))), (document(3), &Some(heads([3])))], "{report:?}");
+        assert_eq!(store.load(&document(3)).unwrap().unwrap().snapshot, Some(noise(9_000, 3)));
+    }
+}

@@ -75,7 +75,11 @@ impl List {
         if session.output.json {
             session.output.json("evidence", list_json(&folder, &contents, left_out, &aside))?;
         } else {
-            say_list(session, &contents, &nothing, left_out, &aside)?;
+            // What was set aside, or cannot be read, is not nothing.
+            if contents.records.is_empty() && contents.damaged.is_empty() && aside.is_empty() {
+                session.output.note(nothing);
+            }
+            say_list(session, &contents, left_out, &aside)?;
         }
         if contents.damaged.is_empty() { Ok(()) } else { Err(damaged(&contents.damaged)) }
     }
@@ -83,27 +87,19 @@ impl List {
     /// Says that there is nothing to list; of a kind that was asked for, with what there is of other kinds.
     fn nothing(&self, contents: &Contents) -> String {
         let Some(KindWord(kind)) = self.kind.filter(|_| !contents.records.is_empty()) else {
-            return "nothing was refused".to_owned();
+            return "nothing is kept".to_owned();
         };
         let of = |kind: &Kind| contents.records.iter().filter(|record| record.kind == *kind).count();
         let others = Kind::ALL.iter().map(|kind| (of(kind), kind)).filter(|(number, _)| *number > 0);
         let others: Vec<String> = others.map(|(number, kind)| format!("{number} {kind}")).collect();
-        let records = count(contents.records.len(), "record of another kind", "records of other kinds");
-        format!("nothing of the kind {kind} was refused; {records}: {}", others.join(", "))
+        let records = count(contents.records.len(), "record of another kind is", "records of other kinds are");
+        format!("nothing of the kind {kind} is kept; {records}: {}", others.join(", "))
     }
 }
 
-fn say_list(
-    session: &Session,
-    contents: &Contents,
-    nothing: &str,
-    left_out: usize,
-    aside: &[SetAside],
-) -> CommandResult {
+fn say_list(session: &Session, contents: &Contents, left_out: usize, aside: &[SetAside]) -> CommandResult {
     let out = session.output;
-    if contents.records.is_empty() {
-        out.note(nothing);
-    } else {
+    if !contents.records.is_empty() {
         let mut table = Table::new(&["number", "time", "kind", "peer", "size", "reason"]);
         for record in &contents.records {
             let peer = record.peer.as_ref().map_or("-", |peer| peer.as_str());
