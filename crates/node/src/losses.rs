@@ -132,19 +132,10 @@ impl Losses {
         self.bell.notify_one();
     }
 
-    /// Takes a loss that was looked at for made good; false when something else was found meanwhile. Then the document is
-    /// looked at again.
+    /// Takes a loss that was looked at for made good; false when something else was found meanwhile.
     fn made_good(&self, looked_at: &Loss) -> bool {
         let mut table = self.table();
-        match table.open.get(&looked_at.document) {
-            Some(loss) if loss == looked_at => table.remove(&looked_at.document).is_some(),
-            Some(_) => {
-                table.to_look_at.insert(looked_at.document);
-                self.bell.notify_one();
-                false
-            }
-            None => false,
-        }
+        table.open.get(&looked_at.document) == Some(looked_at) && table.remove(&looked_at.document).is_some()
     }
 
     /// Hears how a document stands.
@@ -309,16 +300,19 @@ impl Node {
 
     async fn check_each(&self, losses: Vec<Loss>) -> Result<(), NodeError> {
         for loss in losses {
-            self.check_loss(loss).await?;
+            self.check_loss(loss, false).await?;
         }
         Ok(())
     }
 
-    async fn check_loss(&self, loss: Loss) -> Result<(), NodeError> {
+    /// Looks at a document. A peer that `was_in_step` with it since the loss was found may be gone by now: one that brings
+    /// what is missing and leaves at once must be enough.
+    async fn check_loss(&self, loss: Loss, was_in_step: bool) -> Result<(), NodeError> {
         let heads = loss.heads.clone().unwrap_or_default();
         let look = move |view: &View<'_>| {
             let document = view.document();
-            let is_back = is_in_step(&view.standing) && document.is_whole() && document.covers(&heads);
+            let stands_well = if was_in_step { is_saved(&view.standing) } else { is_in_step(&view.standing) };
+            let is_back = stands_well && document.is_whole() && document.covers(&heads);
             is_back.then(|| view.kind().is_some_and(|kind| kind.as_str() == SPACE_KIND))
         };
         let is_space = match self.document(loss.document).read(look).await {
@@ -351,7 +345,7 @@ pub(crate) async fn follow(inner: Weak<Inner>, bell: Arc<Notify>) {
         losses.write(&node.inner.store).await;
         let to_look_at = std::mem::take(&mut losses.table().to_look_at);
         for loss in to_look_at.iter().filter_map(|document| node.loss(document)) {
-            match node.check_loss(loss).await {
+            match node.check_loss(loss, true).await {
                 Ok(()) => {}
                 Err(NodeError::Stopped) => return,
                 // It is looked at again when a peer is heard next.
@@ -362,10 +356,15 @@ pub(crate) async fn follow(inner: Weak<Inner>, bell: Arc<Notify>) {
     }
 }
 
-/// Whether a peer has the same of a document, and all of it is on disk here. An empty document is no answer.
+/// Whether a peer has the same of a document, and all of it is on disk here.
 fn is_in_step(standing: &Standing) -> bool {
     let is_there = |peer: &PeerStanding| peer.link.is_some() && peer.answer == Answer::InStep;
-    standing.changes > 0 && !standing.unsaved && standing.peers.iter().any(is_there)
+    is_saved(standing) && standing.peers.iter().any(is_there)
+}
+
+/// Whether all of a document is on disk here. An empty one says nothing.
+fn is_saved(standing: &Standing) -> bool {
+    standing.changes > 0 && !standing.unsaved
 }
 
 #[cfg(test)]

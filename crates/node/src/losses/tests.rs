@@ -325,10 +325,14 @@ fn what_is_found_while_it_is_looked_at_is_not_taken_for_made_good() {
     let losses = nothing_lost();
     losses.table().add(lost(1, Some(heads(0..1))));
     let looked_at = losses.table().open[&DocumentId::from_bytes([1; 16])].clone();
+    losses.heard(&looked_at.document, &in_step());
+    assert!(losses.table().to_look_at.contains(&looked_at.document));
     losses.incomplete(looked_at.document, &heads(1..2));
     assert!(!losses.made_good(&looked_at));
     assert_eq!(losses.summary(0).documents, 1);
-    assert!(losses.table().to_look_at.contains(&looked_at.document), "it is looked at again");
+    assert!(losses.table().to_look_at.is_empty(), "a peer must be in step with it again");
+    losses.heard(&looked_at.document, &in_step());
+    assert!(losses.table().to_look_at.contains(&looked_at.document));
     let looked_at = losses.table().open[&looked_at.document].clone();
     assert!(losses.made_good(&looked_at));
     assert!(!losses.made_good(&looked_at), "it is told once");
@@ -350,10 +354,15 @@ fn one_damage_is_kept_once_whatever_the_folder_is_called() {
     assert!(text.contains("damaged-12") && !text.contains("/home"), "{text}");
 }
 
+fn in_step() -> Standing {
+    let peer = PeerStanding { link: Some(comity_model::LinkId(1)), storage: None, behind: 0, answer: Answer::InStep };
+    Standing { changes: 3, peers: vec![peer], ..Standing::default() }
+}
+
 #[test]
 fn in_step_means_with_a_peer_that_is_there_and_on_disk_and_with_something() {
-    let peer = PeerStanding { link: Some(comity_model::LinkId(1)), storage: None, behind: 0, answer: Answer::InStep };
-    let good = Standing { changes: 3, peers: vec![peer.clone()], ..Standing::default() };
+    let good = in_step();
+    let peer = good.peers[0].clone();
     assert!(is_in_step(&good));
     assert!(!is_in_step(&Standing { unsaved: true, ..good.clone() }));
     assert!(!is_in_step(&Standing { changes: 0, ..good.clone() }));
