@@ -105,6 +105,10 @@ impl Transport for TextPasses {
         self.inner.poll_flush(cx)
     }
 
+    fn is_waiting(&self) -> bool {
+        self.inner.is_waiting()
+    }
+
     fn stop_receiving(&mut self) {
         self.inner.stop_receiving();
     }

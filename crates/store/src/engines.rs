@@ -71,7 +71,7 @@ macro_rules! engine_store {
             }
 
             fn acknowledge(&self) -> Result<(), StoreError> {
-                // Only a deadline is final: an error in here must not pass through what stops the store.
+                // Passed by what stops the store at an error: a report that stays is told again, and that is all.
                 self.0.call("acknowledge what it reported", |store| Ok(store.acknowledge()))?
             }
 

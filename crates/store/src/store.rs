@@ -64,7 +64,7 @@ pub trait Store: Send + Sync + 'static {
     /// a store that is never damaged need not do anything.
     ///
     /// # Errors
-    /// When the handle was closed or has stopped, or the disk fails; then it is reported again.
+    /// When the handle was closed or has stopped, or the disk fails. The last stops nothing: it is reported again.
     fn acknowledge(&self) -> Result<(), StoreError> {
         Ok(())
     }
