@@ -11,7 +11,7 @@ const STREAM: u64 = 0;
 /// A slope needs time: one life is at least this long, if the run allows it.
 const LONG_LIFE: Duration = Duration::from_secs(10 * 60);
 
-/// A run from which two long lives can be had.
+/// A run in which most of the time can go to one life: the longer its calm, the closer its slope is known.
 const LONG_RUN: Duration = Duration::from_secs(20 * 60);
 
 /// A run in which there is no time for a calm.
@@ -56,16 +56,14 @@ pub enum End {
 }
 
 impl Plan {
-    /// Draws the lives that fill a time: one or two long ones, and short ones around them.
+    /// Draws the lives that fill a time: a long one, and short ones around it.
     pub fn draw(seed: u64, total: Duration) -> Self {
         let mut dice = Dice::new(seed, STREAM);
         let is_short = total < SHORT_RUN;
         let most = if is_short { 0.6 } else { 0.8 };
-        let mut long = vec![total.mul_f64(0.4).max(LONG_LIFE.min(total.mul_f64(most)))];
-        if total >= LONG_RUN {
-            long.push(total.mul_f64(0.25));
-        }
-        let mut left = total - long.iter().sum::<Duration>();
+        let share = if total >= LONG_RUN { 0.7 } else { 0.4 };
+        let long = total.mul_f64(share).max(LONG_LIFE.min(total.mul_f64(most)));
+        let mut left = total - long;
         let (least, most) = ((total / 60).max(SHORT_LIFE), (total / 12).max(SHORT_LIFE));
         let mut lengths = Vec::new();
         while left >= SHORT_LIFE {
@@ -74,11 +72,9 @@ impl Plan {
             lengths.push((length, length));
             left = left.saturating_sub(length);
         }
-        for length in long {
-            let rush = if is_short { length } else { RUSH.min(length.mul_f64(0.4)) };
-            let at = dice.index(lengths.len() + 1);
-            lengths.insert(at, (length, rush));
-        }
+        let rush = if is_short { long } else { RUSH.min(long.mul_f64(0.4)) };
+        let at = dice.index(lengths.len() + 1);
+        lengths.insert(at, (long, rush));
         let first = if dice.percent(50) { End::Killed } else { End::Stopped };
         let mut lives = Vec::new();
         for (number, (lasts, rush)) in lengths.into_iter().enumerate() {
