@@ -156,9 +156,8 @@ impl Document {
             return Ok(Edited { hash: None, chunks });
         }
         let cost = cost(&puts);
-        self.check_counts(&cost, limits)?;
         self.check_breadth(limits)?;
-        self.check_whole(&cost, limits)?;
+        self.check_room(&cost, limits)?;
         if self.is_empty() {
             chunks.push(self.apply_genesis()?);
         }

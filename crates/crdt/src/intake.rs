@@ -43,6 +43,8 @@ pub(crate) struct Intake<'a> {
     pub(crate) released: Vec<ChangeHash>,
     /// Whether changes that had waited were forgotten.
     pub(crate) forgot: bool,
+    /// Whether changes that some peer had sent before were tried: what goes wrong may be their fault.
+    pub(crate) tried_others: bool,
 }
 
 impl<'a> Intake<'a> {
@@ -57,6 +59,7 @@ impl<'a> Intake<'a> {
             early_bytes: 0,
             released: Vec::new(),
             forgot: false,
+            tried_others: false,
         }
     }
 }
@@ -203,8 +206,7 @@ impl Document {
         if changes.is_empty() {
             return Ok(());
         }
-        self.check_counts(&cost, intake.limits)?;
-        self.check_whole(&cost, intake.limits)?;
+        self.check_room(&cost, intake.limits)?;
         if let Err(error) = self.guarded("receive", |inner| inner.apply_changes(changes))? {
             if !matches!(error, AutomergeError::DuplicateSeqNumber(..)) {
                 // How much of it was applied is not known.
@@ -235,19 +237,29 @@ impl Document {
         let mut batch = Vec::new();
         while let Some(hash) = ready.pop_front() {
             let Some(early) = self.waiting.get(&hash) else { continue };
-            let (cost, change) = (early.cost, decode_waiting(&early.bytes)?);
+            let (cost, bytes) = (early.cost, early.bytes.clone());
             if !self.contains(&hash) {
                 if !intake.slice.has_room(&cost, intake.limits) {
                     self.apply_released(&mut batch, intake)?;
                 }
+                // Before it is decoded, which costs as much as it holds.
+                if let Err(too_large) = self.check_room(&intake.slice.cost.plus(&cost), intake.limits) {
+                    if intake.early.contains(&hash) {
+                        return Err(too_large.into());
+                    }
+                    self.forget_branch(hash, intake);
+                    continue;
+                }
+                let change = decode_waiting(&bytes)?;
                 if !lacks_nothing(&self.inner, &intake.slice, &change) {
                     // What it waited for was forgotten.
-                    self.waiting.remove_branch(hash);
+                    self.forget_branch(hash, intake);
                     continue;
                 }
                 intake.slice.push(hash, change, &cost);
             }
             batch.push(hash);
+            intake.tried_others |= !intake.early.contains(&hash) && !self.stranded.contains(&hash);
             let (inner, slice) = (&self.inner, &intake.slice);
             ready.extend(self.waiting.released(&hash, |dep| slice.hashes.contains(dep) || has(inner, dep)));
         }
@@ -293,7 +305,9 @@ impl Document {
     }
 
     fn forget_branch(&mut self, hash: ChangeHash, intake: &mut Intake<'_>) {
-        self.waiting.remove_branch(hash);
+        for hash in self.waiting.remove_branch(hash) {
+            self.stranded.gives_up(&hash);
+        }
         intake.forgot = true;
     }
 

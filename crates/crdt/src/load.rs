@@ -100,7 +100,7 @@ fn load(snapshot: Option<&[u8]>, stored: impl IntoIterator<Item = impl AsRef<[u8
         }
     }
     let mut document = Document::from_inner(inner);
-    document.size = snapshot.map_or_else(Size::default, |bytes| Size { cost: weigh(bytes), whole_bytes: bytes.len() });
+    document.size = snapshot.map_or_else(Size::default, |bytes| Size::of(weigh(bytes), bytes.len()));
     let limits = unlimited();
     let mut intake = Intake::new(&limits);
     for (index, bytes) in stored.into_iter().enumerate() {

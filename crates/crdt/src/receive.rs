@@ -25,8 +25,8 @@ pub struct Received {
     pub chunks: Vec<Bytes>,
     /// Whether `chunks` is one snapshot of the whole document. So it is when the document was empty before.
     pub whole: bool,
-    /// Whether changes that had waited turned out to contradict others and were forgotten. Who sent them has to send them
-    /// again to be told, so [`restart`](SyncSession::restart) the sessions with all peers.
+    /// Whether changes that had waited were forgotten: they contradict others, or are too much. Who sent them has to send
+    /// them again to be told, so [`restart`](SyncSession::restart) the sessions with all peers.
     pub forgot: bool,
 }
 
@@ -84,6 +84,10 @@ pub enum ReceiveError {
     /// Automerge panicked; the document in memory is gone.
     #[error("automerge panicked on the message; the document must be loaded again from the store")]
     Panicked,
+    /// Something went wrong with changes that had waited, and the document in memory is gone. Load it again and receive the
+    /// message once more: only then is it known whose fault it was.
+    #[error("changes that had waited spoilt the document; it must be loaded again from the store")]
+    Waited,
     /// The document had been thrown away before.
     #[error("the document in memory was damaged and thrown away: load it again from the store")]
     Broken,
@@ -191,6 +195,9 @@ impl Document {
         if outcome.is_err() && !self.is_broken() && (self.heads != before || !self.put_back(&intake)) {
             self.discard();
         }
+        if outcome.is_err() && self.is_broken() && intake.tried_others {
+            return Err(ReceiveError::Waited);
+        }
         outcome
     }
 
@@ -222,10 +229,12 @@ impl Document {
         }
         let mut applied = std::mem::take(&mut intake.changes);
         for hash in &intake.released {
-            self.stranded.remove(hash);
             if let Some(bytes) = self.waiting.remove(hash) {
                 applied.insert(*hash, bytes);
             }
+        }
+        for hash in applied.keys() {
+            self.stranded.remove(hash);
         }
         Ok(applied)
     }

@@ -17,12 +17,20 @@ pub(crate) struct Size {
     pub(crate) cost: Cost,
     /// Bytes of the whole when it was last looked at: what is long may cost more. 0 when it never was.
     pub(crate) whole_bytes: usize,
+    /// Nothing was added since.
+    is_exact: bool,
 }
 
 impl Size {
+    /// The size of a document that is stored as these bytes.
+    pub(crate) fn of(cost: Cost, whole_bytes: usize) -> Self {
+        Self { cost, whole_bytes, is_exact: false }
+    }
+
     /// Takes note of something that was added.
     pub(crate) fn add(&mut self, cost: &Cost) {
         self.cost = self.cost.plus(cost);
+        self.is_exact = false;
     }
 }
 
@@ -50,6 +58,12 @@ pub enum TooLarge {
 }
 
 impl Document {
+    /// Refuses more than the document has room for.
+    pub(crate) fn check_room(&mut self, more: &Cost, limits: &Limits) -> Result<(), TooLarge> {
+        self.check_counts(more, limits)?;
+        self.check_whole(more, limits)
+    }
+
     /// Refuses more operations and changes than a document may hold.
     pub(crate) fn check_counts(&self, more: &Cost, limits: &Limits) -> Result<(), TooLarge> {
         let stats = self.inner.stats();
@@ -68,16 +82,17 @@ impl Document {
     }
 
     /// Refuses a document that no message could hold, with so much more in it.
-    pub(crate) fn check_whole(&mut self, more: &Cost, limits: &Limits) -> Result<(), TooLarge> {
-        let fits = |size: &Size| fits_whole(&size.cost.plus(more), size.whole_bytes, limits);
-        if fits(&self.size).is_ok() {
-            return Ok(());
+    fn check_whole(&mut self, more: &Cost, limits: &Limits) -> Result<(), TooLarge> {
+        let fits = |size: &Size| fits_whole(&size.cost.plus(more), size.whole_bytes, limits).map_err(TooLarge::Whole);
+        let by_estimate = fits(&self.size);
+        if by_estimate.is_ok() || self.size.is_exact {
+            return by_estimate;
         }
-        // What cannot be written is noticed when it is to be stored.
-        let Some(whole) = self.save() else { return Ok(()) };
+        // One that cannot be written, because the store lost a part of it, is judged by the estimate.
+        let Some(whole) = self.save() else { return by_estimate };
         let admitted = admit_document(&whole, limits).map_err(TooLarge::Whole)?;
-        self.size = Size { cost: admitted.cost(), whole_bytes: whole.len() };
-        fits(&self.size).map_err(TooLarge::Whole)
+        self.size = Size { cost: admitted.cost(), whole_bytes: whole.len(), is_exact: true };
+        fits(&self.size)
     }
 }
 

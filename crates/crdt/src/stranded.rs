@@ -33,6 +33,13 @@ impl Stranded {
         self.size_bytes += size_bytes;
     }
 
+    /// Notes that one does not wait any more, though it is not part of the document. It keeps its number.
+    pub(crate) fn gives_up(&mut self, hash: &ChangeHash) {
+        if let Some((_, _, size_bytes)) = self.by_hash.get_mut(hash) {
+            self.size_bytes -= std::mem::take(size_bytes);
+        }
+    }
+
     pub(crate) fn remove(&mut self, hash: &ChangeHash) {
         if let Some((actor, seq, size_bytes)) = self.by_hash.remove(hash) {
             self.by_number.remove(&(actor, seq));

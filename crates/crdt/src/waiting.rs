@@ -153,14 +153,17 @@ impl Waiting {
         missing
     }
 
-    /// Takes a change out with all that wait for it.
-    pub(crate) fn remove_branch(&mut self, hash: ChangeHash) {
+    /// Takes a change out with all that wait for it, and lists them.
+    pub(crate) fn remove_branch(&mut self, hash: ChangeHash) -> Vec<ChangeHash> {
         let mut branch = vec![hash];
+        let mut removed = Vec::new();
         while let Some(hash) = branch.pop() {
             self.remove(&hash);
             // Only those that look out for it: one that looks out for another is found when that one comes.
             branch.extend(self.lookouts.get(&hash).into_iter().flatten());
+            removed.push(hash);
         }
+        removed
     }
 }
 

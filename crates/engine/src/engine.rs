@@ -73,6 +73,8 @@ pub struct Engine {
     pub(crate) rescues: BTreeSet<DocumentId>,
     pub(crate) unread: BTreeSet<DocumentId>,
     pub(crate) rescue_at: Duration,
+    /// Documents for which changes that had waited were forgotten: on the next tick, their peers are asked anew.
+    pub(crate) forgetful: BTreeSet<DocumentId>,
     /// Documents whose standing may have changed since it was last told.
     pub(crate) restand: BTreeSet<DocumentId>,
     pub(crate) effects: Vec<Effect>,
@@ -135,6 +137,7 @@ impl Engine {
             rescues: BTreeSet::new(),
             unread: BTreeSet::new(),
             rescue_at: Duration::ZERO,
+            forgetful: BTreeSet::new(),
             restand: BTreeSet::new(),
             effects: Vec::new(),
         }

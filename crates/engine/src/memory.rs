@@ -9,9 +9,21 @@ use crate::slot::{Content, Slot};
 impl Engine {
     pub(crate) fn tick(&mut self, now: Instant) {
         self.try_rescues(now);
+        self.ask_anew();
         self.let_go(now);
         self.recall();
         self.wake_for_absences(now.monotonic);
+    }
+
+    /// Starts over with the peers of documents for which something that waited was forgotten: whoever sent it shall send it
+    /// again, and be told. Only on a tick, since a peer can bring it about with two small messages.
+    fn ask_anew(&mut self) {
+        for document in std::mem::take(&mut self.forgetful) {
+            if let Some(slot) = self.slots.get_mut(&document) {
+                slot.restart_sessions();
+                self.spread(document, None);
+            }
+        }
     }
 
     /// Takes note of what a document takes now.

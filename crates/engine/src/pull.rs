@@ -102,7 +102,7 @@ impl Engine {
         // `request` says that we have nothing and do not know whether the peer has it.
         let asks = content.is_empty() && !peer.has_spoken;
         let data = if peer.is_refused { content.generate_news(session) } else { content.generate(session) };
-        peer.awaits_receipt &= data.is_none();
+        peer.awaits_receipt &= data.is_none() && !peer.is_refused;
         match data {
             Some(data) if asks => Pulled::Made(Message::Request { sender, target, document, data }),
             Some(data) => Pulled::Made(Message::Sync { sender, target, document, data }),

@@ -88,8 +88,6 @@ impl Engine {
         let peer = slot.peers.entry(link).or_default();
         peer.has_spoken = true;
         peer.lacks = false;
-        // It may have been forgotten since.
-        peer.is_refused |= self.links.get(&link).is_some_and(|state| state.refused.contains(&document));
         match &slot.content {
             Content::Ready(_) if !slot.reload => self.apply(now, document, message),
             Content::Failed { failure, .. } => {
@@ -118,6 +116,8 @@ impl Engine {
         Self::ensure_session(slot, link, storage.as_ref());
         let Content::Ready(content) = &mut slot.content else { return };
         let Some(peer) = slot.peers.get_mut(&link) else { return };
+        // It may have been forgotten while its message waited.
+        peer.is_refused |= state.refused.contains(&document);
         let session = peer.session.as_mut().expect("opened above, since the document is in memory");
 
         // What it brings or names may be on its way to the disk, unless it only confirms what we sent: say nothing of it
@@ -129,6 +129,13 @@ impl Engine {
         let received = content.receive(session, admitted, &self.config.limits);
         let received = match received {
             Ok(received) => received,
+            Err(ReceiveError::Waited) => {
+                // Not this peer's fault, or not for all that is known: it is tried with nothing waiting.
+                if let Ok(admitted) = admit(&bytes, &self.config.limits) {
+                    slot.wait_first(SyncMessage { link, is_request, admitted, bytes });
+                }
+                return self.reload_after_peer(document);
+            }
             Err(error) => {
                 let is_broken = content.is_broken();
                 self.refused_by_document(link, document, &error, bytes);
@@ -138,6 +145,9 @@ impl Engine {
                 return;
             }
         };
+        if received.forgot {
+            self.forgetful.insert(document);
+        }
         let is_empty = content.is_empty();
         peer.is_ahead = !content.covers(&heads);
         peer.awaits_receipt |= has_changes;
@@ -154,7 +164,7 @@ impl Engine {
         if announce || slot.wanted {
             self.restand.insert(document);
         }
-        let Received { new_changes, chunks, whole, forgot } = received;
+        let Received { new_changes, chunks, whole, .. } = received;
         // One that has something brings it; it must not be forgotten meanwhile.
         let asks_anew = is_empty && heads.is_empty() && self.note_asked(link, document);
         self.weigh(&document);
@@ -167,12 +177,6 @@ impl Engine {
         }
         if told {
             self.notify(Event::InStep { document, link });
-        }
-        let Some(slot) = self.slots.get_mut(&document) else { return };
-        if forgot {
-            // Whoever sent what contradicts shall send it again, and be told.
-            slot.restart_sessions();
-            self.spread(document, None);
         }
         let Some(slot) = self.slots.get_mut(&document) else { return };
         if !confirms && let Some(peer) = slot.peers.get_mut(&link) {

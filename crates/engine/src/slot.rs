@@ -160,6 +160,13 @@ impl Slot {
         Ok(())
     }
 
+    /// Lets a message wait before all others, for which there was room a moment ago.
+    pub fn wait_first(&mut self, message: SyncMessage) {
+        let waiting = Waiting::Message(Box::new(message));
+        self.waiting_bytes += waiting.size_bytes();
+        self.waiting.push_front(waiting);
+    }
+
     pub fn next_waiting(&mut self) -> Option<Waiting> {
         let waiting = self.waiting.pop_front()?;
         self.waiting_bytes -= waiting.size_bytes();

@@ -38,14 +38,18 @@ fn weigh_chunk(reader: &mut Reader<'_>, budget: &mut Budget<'_>) -> Result<(), R
     let kind = reader.byte("type of a chunk")?;
     let length = reader.unsigned("length of a chunk")?;
     let body = reader.split(length, "chunk")?;
+    let place = body.place();
     let weighed = match kind {
-        DOCUMENT => weigh_document(body, budget),
-        CHANGE => weigh_change(body, budget),
         COMPRESSED_CHANGE => super::inflate::inflate(body, "compressed change", budget)
             .and_then(|inflated| weigh_change(Reader::inflated(&inflated, None), budget)),
-        _ => Ok(()),
+        // As admission counts it: columns that are deflated come on top.
+        DOCUMENT | CHANGE => budget.take_inflated(body.left(), place).and_then(|()| match kind {
+            DOCUMENT => weigh_document(body, budget),
+            _ => weigh_change(body, budget),
+        }),
+        _ => budget.take_inflated(body.left(), place),
     };
-    let place = body.place();
+    // What makes no sense counts as its bytes.
     weighed.or_else(|_| budget.take_inflated(body.left(), place))
 }
 
@@ -64,7 +68,7 @@ fn weigh_document(mut reader: Reader<'_>, budget: &mut Budget<'_>) -> Result<(),
 }
 
 fn weigh_change(mut reader: Reader<'_>, budget: &mut Budget<'_>) -> Result<(), Refusal> {
-    let (place, length) = (reader.place(), reader.left());
+    let place = reader.place();
     read_hashes(&mut reader, Quantity::Dependencies, usize::MAX)?;
     read_actor(&mut reader)?;
     reader.unsigned("sequence number")?;
@@ -76,8 +80,7 @@ fn weigh_change(mut reader: Reader<'_>, budget: &mut Budget<'_>) -> Result<(), R
     }
     budget.take_changes(1, place)?;
     let columns = Layout::read(&mut reader, change::COLUMNS, false)?.take(&mut reader, budget)?;
-    budget.take_operations(count_rows(columns.get(ACTION))?, place)?;
-    budget.take_inflated(length, place)
+    budget.take_operations(count_rows(columns.get(ACTION))?, place)
 }
 
 /// Limits that bound nothing of what is stored, only what is done at once.
@@ -114,6 +117,9 @@ mod tests {
                 let (weighed, admitted) = (weigh(bytes), admit_document(bytes, &limits).unwrap().cost());
                 assert!(weighed.operations <= admitted.operations, "deletions have no row in a document");
                 assert!(kind < 2 || weighed.operations == admitted.operations);
+                assert_eq!(weighed.changes, admitted.changes);
+                let (one, other) = (weighed.inflated_bytes, admitted.inflated_bytes);
+                assert!(one <= other && other <= one + one / 4 + 100, "{one} and {other}, kind {kind}");
                 assert!(weighed.operations > 0 || admitted.operations == 0);
             }
         }

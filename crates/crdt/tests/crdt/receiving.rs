@@ -9,6 +9,10 @@ use comity_model::Limits;
 
 use crate::support::{device, edit, edit_at, entry, set};
 
+#[allow(dead_code, reason = "other programs include it too")]
+#[path = "../../src/admit/tests/bytes.rs"]
+mod raw;
+
 /// A message that brings these chunks.
 fn message(chunks: &[Bytes]) -> Vec<u8> {
     let changes: Vec<Vec<u8>> = chunks.iter().map(|chunk| chunk.to_vec()).collect();
@@ -159,6 +163,31 @@ fn what_waits_cannot_keep_out_what_it_waits_for() {
     assert_eq!(document.heads(), source.heads());
     let refused = give(&mut document, &contradiction, &limits);
     assert!(matches!(refused, Err(ReceiveError::Equivocation { seq: 4, .. })));
+}
+
+/// A change by a new actor whose first number is 7, on top of the genesis, which everybody knows.
+fn spoiler(genesis: &Bytes) -> Bytes {
+    let mut body = raw::change_body(5, &[raw::hash_of(genesis)], &[], &[]);
+    // Behind one dependency and the length of the actor.
+    body[34..36].copy_from_slice(&[0x33, 7]);
+    raw::chunk(1, &body).into()
+}
+
+/// Automerge panics over it. Who brings what it waited for must not be blamed.
+#[test]
+fn what_waits_and_spoils_the_document_is_not_the_fault_of_who_brings_the_rest() {
+    let (source, chunks) = chain();
+    let limits = Limits::default();
+    let mut document = Document::new();
+    give(&mut document, &[spoiler(&chunks[0])], &limits).unwrap();
+    let refused = give(&mut document, &chunks, &limits);
+    assert!(matches!(refused, Err(ReceiveError::Waited)), "{refused:?}");
+    assert!(document.is_broken());
+    let mut document = Document::new();
+    give(&mut document, &chunks, &limits).unwrap();
+    assert_eq!(document.heads(), source.heads());
+    let refused = give(&mut document, &[spoiler(&chunks[0])], &limits).unwrap_err();
+    assert!(!matches!(refused, ReceiveError::Waited), "now it is known whose fault it is: {refused}");
 }
 
 #[test]

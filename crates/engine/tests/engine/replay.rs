@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use comity_engine::{Event, Input};
+use comity_engine::{CloseReason, Event, Input};
 use comity_model::{Limits, LinkId};
 use comity_wire::Message;
 
 use crate::limits::limits;
 use crate::support::{LINK, Node, document, exchange, link, set, unlink};
+
+#[allow(dead_code, reason = "the tests of admission use all of it")]
+#[path = "../../../crdt/src/admit/tests/bytes.rs"]
+mod raw;
 
 /// A small deterministic source of choices.
 struct Choices(u64);
@@ -206,4 +210,35 @@ fn a_document_filled_on_two_sides_stops_nobody_from_synchronising_the_others() {
         assert!(told.iter().all(|told| *told <= 1) && told.iter().sum::<usize>() > 0, "{told:?}");
         assert!(relay.quarantined + phone.quarantined + tablet.quarantined > 0);
     }
+}
+
+/// Somebody parks a change on the first one of all documents, at which Automerge panics once it is there.
+#[test]
+fn who_brings_what_a_spoiler_waited_for_is_taken_and_the_spoiler_blamed() {
+    let mut relay = Node::new("relay");
+    let (mut tablet, stranger) = (Node::new("tablet"), Node::new("stranger"));
+    link(&mut tablet, &mut relay, 1);
+    relay.handle(Input::LinkUp { link: LinkId(2), peer: stranger.as_peer(false) });
+    tablet.edit(1, &[set("M050/status", "dead")]);
+    let genesis = raw::hash_of(&tablet.disk[&document(1)].changes[0]);
+    let mut body = raw::change_body(5, &[genesis], &[], &[]);
+    // Behind one dependency and the length of the actor: another actor, whose first number is 7.
+    body[34..36].copy_from_slice(&[0x33, 7]);
+    let spoiler = Message::Sync {
+        sender: stranger.peer.clone(),
+        target: relay.peer.clone(),
+        document: document(1),
+        data: raw::message(&[raw::chunk(1, &body)]).into(),
+    };
+    relay.receive(LinkId(2), spoiler.clone());
+    relay.settle();
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    assert_eq!(relay.heads(1), tablet.heads(1));
+    assert!(relay.closed.is_empty() && relay.quarantined == 0, "{:?}", relay.closed);
+    relay.receive(LinkId(2), spoiler);
+    assert!(matches!(relay.closed[..], [(LinkId(2), CloseReason::RefusedBytes { .. })]), "{:?}", relay.closed);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    tablet.edit(1, &[set("M051/status", "dead")]);
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    assert_eq!(relay.heads(1), tablet.heads(1));
 }
