@@ -17,7 +17,7 @@ pub(crate) struct Size {
     pub(crate) cost: Cost,
     /// Bytes of the whole when it was last looked at: what is long may cost more. 0 when it never was.
     pub(crate) whole_bytes: usize,
-    /// Nothing was added since.
+    /// It was looked at, and nothing was added since.
     is_exact: bool,
 }
 
@@ -90,6 +90,8 @@ impl Document {
         }
         // One that cannot be written, because the store lost a part of it, is judged by the estimate.
         let Some(whole) = self.save() else { return by_estimate };
+        // Whatever comes of it, it is not written again before something is added.
+        self.size.is_exact = true;
         let admitted = admit_document(&whole, limits).map_err(TooLarge::Whole)?;
         self.size = Size { cost: admitted.cost(), whole_bytes: whole.len(), is_exact: true };
         fits(&self.size)

@@ -43,8 +43,9 @@ pub struct Config {
 /// each [`Effect::Load`] by one [`Input::Loaded`], each [`Effect::Send`] is covered by [`Input::Written`] or by
 /// [`Input::LinkDown`]. Appends of one document must reach the disk in the order given, and before a later load of it.
 ///
-/// A load gives what was appended before; an append that fails makes its document read-only: until there is room, when the disk was full
-/// (it is tried again every few seconds), and for good after any other failure.
+/// A load gives what was appended before; an append that fails makes its document read-only: until there is room, when the
+/// disk was full (it is tried again every few seconds), and for good after any other failure, or when the document had
+/// [lost something](Event::Incomplete) before.
 ///
 /// Reading goes through the getters: [`document`](Self::document) after an [`Event::Fetched`].
 ///

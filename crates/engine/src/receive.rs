@@ -116,7 +116,6 @@ impl Engine {
         Self::ensure_session(slot, link, storage.as_ref());
         let Content::Ready(content) = &mut slot.content else { return };
         let Some(peer) = slot.peers.get_mut(&link) else { return };
-        // It may have been forgotten while its message waited.
         peer.is_refused |= state.refused.contains(&document);
         let session = peer.session.as_mut().expect("opened above, since the document is in memory");
 

@@ -138,7 +138,7 @@ impl Engine {
             Content::Ready(document) if !document.is_broken() => Some(document),
             _ => None,
         };
-        if failure.kind == FailureKind::Full {
+        if failure.kind == FailureKind::Full && kept.is_some() {
             self.rescues.insert(document);
         }
         slot.content = Content::Failed { document: kept, failure: failure.clone() };
@@ -201,36 +201,15 @@ impl Engine {
         }
         for document in self.rescues.clone() {
             let Some(slot) = self.slots.get_mut(&document) else { continue };
-            let Content::Failed { document: content, .. } = &slot.content else { continue };
-            let Some((snapshot, heads)) =
-                content.as_ref().and_then(|content| Some((content.save()?, content.heads().clone())))
-            else {
-                // Nothing here can make good for what failed, so it is as the store has it.
-                self.rescues.remove(&document);
-                self.read_again(document);
-                continue;
-            };
+            let Content::Failed { document: Some(content), .. } = &slot.content else { continue };
+            // One that is not whole cannot be written as a whole. It stays readable, and the next start reads it anew.
+            let (Some(snapshot), heads) = (content.save(), content.heads().clone()) else { continue };
             slot.appended += 1;
             let up_to = slot.appended;
             let ticket =
                 self.ticket(Stored { document, up_to, tokens: Vec::new(), is_replacement: true, is_rescue: true });
             self.effects.push(Effect::Replace { ticket, document, snapshot, heads });
         }
-    }
-
-    /// Gives up what a document has in memory after its store failed. Its authors were told that it is not saved.
-    fn read_again(&mut self, document: DocumentId) {
-        let Some(slot) = self.slots.get_mut(&document) else { return };
-        slot.content = Content::Cold;
-        slot.reload = false;
-        slot.durable = slot.appended;
-        slot.compacting = false;
-        slot.restart_sessions();
-        slot.pulling.extend(std::mem::take(&mut slot.held));
-        let links: Vec<LinkId> = slot.peers.keys().copied().collect();
-        slot.pulling.extend(links);
-        self.start_load(document);
-        self.notify(Event::Recovered { document });
     }
 
     /// Makes a document writable again: all of it is on disk now.

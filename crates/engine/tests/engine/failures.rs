@@ -265,3 +265,28 @@ fn a_document_with_a_hole_is_read_and_mended_by_a_peer() {
         assert!(!after.events.iter().any(is_told), "and it is whole on disk");
     }
 }
+
+/// A document with a hole cannot be written as a whole, and a store that refused one change takes no further ones: it can
+/// be read, the author is told, and nothing that is stored is replaced.
+#[test]
+fn a_document_with_a_hole_stays_readable_after_a_full_disk() {
+    let mut source = Node::new("source");
+    for round in 0..4 {
+        source.edit(1, &[set(&format!("M{round}/status"), "dead")]);
+    }
+    let mut holed = Node::new("holed");
+    holed.disk = source.disk.clone();
+    holed.disk.get_mut(&document(1)).unwrap().changes.remove(2);
+    let stored = holed.disk[&document(1)].changes.clone();
+    holed.heads(1);
+    holed.stores = false;
+    let lost = holed.edit(1, &[set("M8/status", "dead")]);
+    holed.fail_all(FailureKind::Full);
+    assert_eq!(holed.was_saved(lost), Some(false));
+    holed.wait(Duration::from_secs(6));
+    holed.stores = true;
+    holed.store_all();
+    assert!(!holed.engine.document(&document(1)).unwrap().is_empty());
+    assert!(!holed.events.iter().any(|event| matches!(event, Event::Recovered { .. })));
+    assert_eq!(holed.disk[&document(1)].changes, stored);
+}
