@@ -24,19 +24,13 @@ impl RelayProcess {
     /// Starts `comity relay` from beside this program, on a free port, with its data in a temporary folder.
     pub fn start() -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let mut relay = Self::start_in(folder.path(), "127.0.0.1:0", &[], &[], Stdio::inherit())?;
+        let mut relay = Self::start_in(folder.path(), "127.0.0.1:0", &[], Stdio::inherit())?;
         relay._folder = Some(folder);
         Ok(relay)
     }
 
-    /// Starts one in this folder, at this address, with these limits and environment variables; blocks until it serves.
-    pub fn start_in(
-        folder: &Path,
-        listen: &str,
-        limits: &[&str],
-        variables: &[(&str, &str)],
-        log: impl Into<Stdio>,
-    ) -> Result<Self> {
+    /// Starts one in this folder, at this address, with these limits; blocks until it serves.
+    pub fn start_in(folder: &Path, listen: &str, limits: &[&str], log: impl Into<Stdio>) -> Result<Self> {
         let program = binary()?;
         let mut command = Command::new(&program);
         command.args(["relay", "--listen", listen, "--json", "--data"]).arg(folder);
@@ -45,7 +39,6 @@ impl RelayProcess {
             command.args(["--limit", limit]);
         }
         let mut child = without_own_settings(&mut command)
-            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

@@ -1,9 +1,12 @@
 //! The `comity` command.
 
+mod heap;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // First of all: this process may be asked to try out a store that could hang.
+    heap::one_for_each_core();
+    // First of all that does something: this process may be asked to try out a store that could hang.
     comity_store::child_main_if_asked();
     comity::run()
 }

@@ -16,12 +16,6 @@ use crate::process::{RelayProcess, binary, without_own_settings};
 const LIMITS: &[&str] =
     &["documents_loaded_max=100", "loaded_bytes_max=8MiB", "idle_after=30s", "compaction_bytes_min=4KiB"];
 
-/// One heap for all threads. By default glibc gives the relay's seventy or so up to eight heaps for each core, and each
-/// keeps what it was once given. Until each has seen its largest load memory rises in steps of megabytes: the same six
-/// minutes gave +288 MB an hour with glibc's default and +41 with one heap. So what is judged is what the relay keeps,
-/// not what the allocator does; whether and when the default levels off has not been measured.
-const VARIABLES: &[(&str, &str)] = &[("MALLOC_ARENA_MAX", "1")];
-
 /// Ports to choose from: below those that the system gives to clients. A client that dials while the relay is away
 /// could be given the relay's own port, connect to itself, and keep the relay from coming back.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -69,7 +63,7 @@ impl Place {
 
     async fn start_at(&self, folder: PathBuf, address: String) -> Result<RelayProcess> {
         let log = File::options().create(true).append(true).open(self.log())?;
-        tokio::task::spawn_blocking(move || RelayProcess::start_in(&folder, &address, LIMITS, VARIABLES, log)).await?
+        tokio::task::spawn_blocking(move || RelayProcess::start_in(&folder, &address, LIMITS, log)).await?
     }
 
     /// Copies the folder of a relay that is not there.
