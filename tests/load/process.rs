@@ -16,40 +16,33 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 pub struct RelayProcess {
     child: Child,
     pub url: String,
-    /// Held for the sake of its end.
-    _folder: Option<tempfile::TempDir>,
 }
 
 impl RelayProcess {
-    /// Starts `comity relay` from beside this program, on a free port, with its data in a temporary folder.
-    pub fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let mut relay = Self::start_in(folder.path(), "127.0.0.1:0", &[], Stdio::inherit())?;
-        relay._folder = Some(folder);
-        Ok(relay)
-    }
-
-    /// Starts one in this folder, at this address, with these limits; blocks until it serves.
+    /// Starts `comity relay` from beside this program, in this folder, at this address, with these limits; blocks until
+    /// it serves.
     pub fn start_in(folder: &Path, listen: &str, limits: &[&str], log: impl Into<Stdio>) -> Result<Self> {
-        let program = binary()?;
-        let mut command = Command::new(&program);
+        let mut command = Command::new(binary()?);
         command.args(["relay", "--listen", listen, "--json", "--data"]).arg(folder);
         // All clients of a load come from one address.
         for limit in ["connections_per_address_max=4096"].iter().chain(limits) {
             command.args(["--limit", limit]);
         }
-        let mut child = without_own_settings(&mut command)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot run {}; build it first", program.display()))?;
+        Self::start(without_own_settings(&mut command), log)
+    }
+
+    /// Starts any relay that prints one line of JSON with its `url` when it serves; blocks until then.
+    pub fn start(command: &mut Command, log: impl Into<Stdio>) -> Result<Self> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
+        let program = command.get_program().to_string_lossy();
+        let mut child = child.with_context(|| format!("cannot run {program}; is it built or installed?"))?;
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut line = String::new();
         // From here on it is killed when something goes wrong.
-        let mut relay = Self { child, url: String::new(), _folder: None };
+        let mut relay = Self { child, url: String::new() };
         lines.read_line(&mut line)?;
         let ready: serde_json::Value =
-            serde_json::from_str(&line).with_context(|| format!("the relay did not start; it said {line:?}"))?;
+            serde_json::from_str(&line).with_context(|| format!("{program} did not start; it said {line:?}"))?;
         relay.url = ready["url"].as_str().context("the relay does not say its address")?.to_owned();
         Ok(relay)
     }
@@ -95,9 +88,13 @@ impl RelayProcess {
     }
 
     /// Gives the memory that it occupies.
-    pub fn resident_bytes(&self) -> Result<usize> {
-        let kib = number_of(self.pid(), "status", "VmRSS:")?;
-        Ok(usize::try_from(kib * 1024)?)
+    pub fn resident_bytes(&self) -> Result<u64> {
+        Ok(number_of(self.pid(), "status", "VmRSS:")? * 1024)
+    }
+
+    /// Gives the most memory that it has occupied so far.
+    pub fn resident_bytes_most(&self) -> Result<u64> {
+        Ok(number_of(self.pid(), "status", "VmHWM:")? * 1024)
     }
 }
 

@@ -63,6 +63,7 @@ struct Global {
 
 /// Runs the command of this process.
 pub fn run() -> ExitCode {
+    crate::heap::one_for_each_core();
     let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),

@@ -8,6 +8,7 @@ pub mod config;
 mod demo;
 mod entries;
 mod error;
+mod heap;
 mod input;
 pub mod limits;
 mod logging;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::config::{Config, LogFormat};
 use crate::error::{CommandError, CommandResult, Kind};
+use crate::heap;
 use crate::limits;
 use crate::losses;
 use crate::session::{Session, interrupt};
@@ -102,6 +103,7 @@ impl Relay {
             CommandError::new(Kind::NotDone, format_args!("cannot start: {error}"))
                 .hint("the system may be out of threads or files: check `ulimit -a`")
         })?;
+        heap::give_back_now_and_then();
         runtime.block_on(async {
             let relay = comity_relay::Relay::start(relay).await.map_err(start_error)?;
             let address = relay.local_addr();
