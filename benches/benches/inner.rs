@@ -1,0 +1,3 @@
+//! The inner loops.
+
+fn main() {}
