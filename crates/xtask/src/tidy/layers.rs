@@ -7,7 +7,7 @@ use crate::metadata::{Member, Workspace};
 pub const PURE: &[&str] = &["model", "wire", "crdt", "access", "review", "engine"];
 
 /// Packages that are never part of the product: they may use anything, and no product crate may use them.
-pub const SUPPORT: &[&str] = &["testkit", "tests", "examples", "fuzz"];
+pub const SUPPORT: &[&str] = &["testkit", "tests", "benches", "examples", "fuzz"];
 
 /// For each crate of the product, which of our crates it may use.
 const ARROWS: &[(&str, &[&str])] = &[
