@@ -15,6 +15,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// A relay process; killed when dropped.
 pub struct RelayProcess {
     child: Child,
+    /// Takes samples of what it does; ends by itself after it.
+    recorder: Option<Child>,
     pub url: String,
 }
 
@@ -39,12 +41,23 @@ impl RelayProcess {
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut line = String::new();
         // From here on it is killed when something goes wrong.
-        let mut relay = Self { child, url: String::new() };
+        let mut relay = Self { child, recorder: None, url: String::new() };
         lines.read_line(&mut line)?;
         let ready: serde_json::Value =
             serde_json::from_str(&line).with_context(|| format!("{program} did not start; it said {line:?}"))?;
         relay.url = ready["url"].as_str().context("the relay does not say its address")?.to_owned();
         Ok(relay)
+    }
+
+    /// Lets `perf` sample where it spends its time, from now on until it ends, into a file.
+    pub fn record(&mut self, file: &Path) -> Result<()> {
+        let mut perf = Command::new("perf");
+        perf.args(["record", "--quiet", "-e", "cpu-clock", "-F", "999", "--call-graph", "dwarf,16384", "-p"])
+            .arg(self.pid().to_string());
+        perf.arg("-o").arg(file).stdin(Stdio::null());
+        let started = perf.spawn().context("cannot run perf; on Debian it is in the package linux-perf")?;
+        self.recorder = Some(started);
+        Ok(())
     }
 
     pub fn pid(&self) -> u32 {
@@ -103,6 +116,10 @@ impl Drop for RelayProcess {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(recorder) = &mut self.recorder {
+            // It writes its file before it ends.
+            let _ = recorder.wait();
+        }
     }
 }
 

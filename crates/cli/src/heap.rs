@@ -13,7 +13,7 @@
 use std::time::{Duration, Instant};
 
 /// Between two times that free memory is given back.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Gives the process one heap for each core, unless `MALLOC_ARENA_MAX` says otherwise; to be called before there is a
 /// second thread.

@@ -4,10 +4,12 @@
 //! file and add a row.
 
 mod autobahn;
+mod bench;
 mod fuzz;
 mod interop;
 mod metadata;
 mod npm;
+mod profile;
 mod soak;
 mod soak_relay;
 mod steps;
@@ -23,6 +25,13 @@ const COMMANDS: &[Command] = &[
     Command { name: "interop", about: "only the tests with the official npm packages", run: interop::run },
     Command { name: "autobahn", about: "the WebSocket suite against the relay's accept loop", run: autobahn::run },
     Command { name: "fuzz", about: "the fuzz targets [TARGET...] [--seconds N] [--input FILE]", run: fuzz::run },
+    Command {
+        name: "bench",
+        about: "our relay, the official JavaScript server and a samod relay through the same work [--rounds N]\n             \
+                [--scenario NAME] [--server NAME] [--markdown FILE] [--chart FILE] [--json FILE]",
+        run: bench::run,
+    },
+    Command { name: "profile", about: "where our relay spends its time [SCENARIO...]", run: profile::run },
     Command {
         name: "soak",
         about: "the simulator [--profile P] [--seeds A..B] [--seed N] [--shrink]\n             \

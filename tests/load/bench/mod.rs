@@ -13,6 +13,7 @@ mod scenarios;
 mod server;
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -37,7 +38,7 @@ pub async fn run(arguments: &[String]) -> Result<()> {
     for scenario in options.scenarios() {
         for round in 1..=options.rounds {
             for &server in &options.servers {
-                let outcome = attempt(scenario, server, folder.path()).await;
+                let outcome = attempt(scenario, server, folder.path(), options.samples.as_deref()).await;
                 println!("{} round {round} {}: {outcome}", scenario.name, server.name());
                 report.add(scenario, server, outcome);
             }
@@ -55,9 +56,9 @@ pub async fn run(arguments: &[String]) -> Result<()> {
 }
 
 /// Puts a relay through a scenario once.
-async fn attempt(scenario: &Scenario, server: Server, below: &std::path::Path) -> Outcome {
+async fn attempt(scenario: &Scenario, server: Server, below: &Path, samples: Option<&Path>) -> Outcome {
     let run = async {
-        let stage = Stage::of(server, below)?;
+        let stage = Stage::of(server, below, samples)?;
         let run = (scenario.run)(stage).await?;
         let (cpu, most) = (run.relay.cpu()?, run.relay.resident_bytes_most()?);
         anyhow::Ok(Outcome::Finished { values: run.values, cpu_s: cpu.as_secs_f64(), most_bytes: most })

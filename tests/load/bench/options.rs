@@ -19,10 +19,11 @@ load bench: relays through the same work by the same clients, in turn.
   --markdown FILE   writes the table
   --chart FILE      writes a chart, as SVG
   --json FILE       writes every figure of every run
+  --samples FOLDER  lets `perf` sample each relay process into a file there, which slows it down
 ";
 
 /// What is asked for.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Options {
     pub rounds: usize,
     names: Vec<String>,
@@ -30,12 +31,12 @@ pub struct Options {
     pub markdown: Option<PathBuf>,
     pub chart: Option<PathBuf>,
     pub json: Option<PathBuf>,
+    pub samples: Option<PathBuf>,
 }
 
 impl Options {
     pub fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options =
-            Self { rounds: 3, names: Vec::new(), servers: Vec::new(), markdown: None, chart: None, json: None };
+        let mut options = Self { rounds: 3, ..Self::default() };
         let mut arguments = arguments.iter();
         while let Some(flag) = arguments.next() {
             let value = arguments.next().with_context(|| format!("{flag} wants a value, or is unknown\n\n{USAGE}"))?;
@@ -48,6 +49,7 @@ impl Options {
                 "--server" => options.servers.push(Server::named(value)?),
                 "--markdown" => options.markdown = Some(value.into()),
                 "--chart" => options.chart = Some(value.into()),
+                "--samples" => options.samples = Some(value.into()),
                 "--json" => options.json = Some(value.into()),
                 _ => bail!("there is no option {flag}\n\n{USAGE}"),
             }

@@ -8,7 +8,7 @@ mod idle;
 mod reunion;
 mod stampede;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -113,14 +113,25 @@ pub const ALL: &[Scenario] = &[
 
 /// Where a run takes place.
 pub struct Stage {
-    pub server: Server,
+    server: Server,
     /// Of the relay; empty at the start.
-    pub folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    /// Where samples of what the relay does go, one file for each process.
+    samples: Option<PathBuf>,
 }
 
 impl Stage {
+    /// Makes one for a server, with a folder of its own.
+    pub fn of(server: Server, below: &Path, samples: Option<&Path>) -> Result<Self> {
+        Ok(Self { server, folder: tempfile::tempdir_in(below)?, samples: samples.map(Path::to_owned) })
+    }
+
     fn start(&self) -> Result<RelayProcess> {
-        tokio::task::block_in_place(|| self.server.start(self.folder.path()))
+        let mut relay = tokio::task::block_in_place(|| self.server.start(self.folder.path()))?;
+        if let Some(folder) = &self.samples {
+            relay.record(&folder.join(format!("{}.perf", relay.pid())))?;
+        }
+        Ok(relay)
     }
 
     /// Ends a relay in good order and starts it again on what it has written.
@@ -130,10 +141,15 @@ impl Stage {
     }
 }
 
+/// Gives the id of a document. Ids are random where they are not hashes; these are the same in each run.
 fn document(number: usize) -> DocumentId {
-    let mut bytes = [7; 16];
-    for (byte, of_number) in bytes.iter_mut().zip(number.to_be_bytes()) {
-        *byte = of_number;
+    let mut bytes = [0; 16];
+    for (i, half) in bytes.chunks_mut(8).enumerate() {
+        // The finalizer of SplitMix64.
+        let mut bits = (2 * number as u64 + i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        half.copy_from_slice(&(bits ^ (bits >> 31)).to_be_bytes());
     }
     DocumentId::from_bytes(bytes)
 }
@@ -197,10 +213,3 @@ const fn higher(name: &'static str, unit: &'static str, reach: f64) -> Metric {
 
 /// Longest time that a run may take; whoever needs more does not converge.
 pub const DEADLINE: Duration = Duration::from_secs(60);
-
-impl Stage {
-    /// Makes one for a server.
-    pub fn of(server: Server, below: &Path) -> Result<Self> {
-        Ok(Self { server, folder: tempfile::tempdir_in(below)? })
-    }
-}

@@ -1,3 +1,0 @@
-//! See `cargo xtask`.
-
-fn main() {}
