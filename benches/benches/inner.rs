@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use comity_benches::documents::{Room, edit, history, load, newcomer, saved, table};
+use comity_benches::documents::{Room, Sheet, newcomer};
 use comity_crdt::{Document, admit};
 use comity_model::{ChangeHash, DocumentId, Heads, Limits, PeerId};
 use comity_store::{Op, Options, SledStore, Store};
@@ -41,8 +41,8 @@ fn decode(c: &mut Criterion) {
         Message::Sync { sender: peer("tablet-17"), target: peer("relay"), document, data }.encode()
     };
     let mut group = c.benchmark_group("decode");
-    let change = sync(Room::new(&saved(&history(10))).written());
-    let document = sync(whole(&mut table(MIDDLING)));
+    let change = sync(Room::new(&Sheet::history(10)).written());
+    let document = sync(whole(&mut Sheet::table(MIDDLING).load()));
     for (name, frame) in [("a change", change), ("a document of 10,000 operations", document)] {
         group.throughput(Throughput::Bytes(frame.len() as u64));
         group.bench_function(name, |b| b.iter(|| Message::decode(black_box(&frame), &limits)));
@@ -57,18 +57,16 @@ fn whole(relay: &mut Document) -> Bytes {
 
 fn admission(c: &mut Criterion) {
     let limits = Limits::default();
-    let mut room = Room::new(&saved(&history(SMALL)));
+    let mut room = Room::new(&Sheet::history(SMALL));
     let one = room.written();
     room.deliver(&one);
     room.settle();
-    for number in 0..49 {
-        edit(&mut room.writer.document, number);
-    }
+    (1..50).for_each(|_| room.edit());
     let fifty = room.written();
     let messages = [
         ("a change", one, 1),
         ("50 changes", fifty, 50),
-        ("a document of 10,000 operations", whole(&mut table(MIDDLING)), 1_001),
+        ("a document of 10,000 operations", whole(&mut Sheet::table(MIDDLING).load()), 1_001),
     ];
     let mut group = c.benchmark_group("admit");
     for (name, message, changes) in messages {
@@ -81,14 +79,13 @@ fn admission(c: &mut Criterion) {
 
 /// A room that is made anew from time to time.
 struct Rooms {
-    snapshot: Bytes,
+    sheet: Sheet,
     room: Room,
 }
 
 impl Rooms {
-    fn new(document: &Document) -> Self {
-        let snapshot = saved(document);
-        Self { room: Room::new(&snapshot), snapshot }
+    fn new(sheet: Sheet) -> Self {
+        Self { room: Room::new(&sheet), sheet }
     }
 
     /// Times so many rounds; all are in step before and after each.
@@ -96,7 +93,7 @@ impl Rooms {
         let mut total = Duration::ZERO;
         for _ in 0..rounds {
             if self.room.edits() >= ROUNDS_MAX {
-                self.room = Room::new(&self.snapshot);
+                self.room = Room::new(&self.sheet);
             }
             total += round(&mut self.room);
             self.room.settle();
@@ -108,7 +105,7 @@ impl Rooms {
 fn apply(c: &mut Criterion) {
     let mut group = c.benchmark_group("apply");
     for operations in [SMALL, LARGE] {
-        let mut rooms = Rooms::new(&table(operations));
+        let mut rooms = Rooms::new(Sheet::table(operations));
         group.bench_function(BenchmarkId::new("a change", operations), |b| {
             b.iter_custom(|rounds| rooms.time(rounds, receive_change));
         });
@@ -153,7 +150,7 @@ type Body = fn(&mut Room) -> Duration;
 
 fn generate(c: &mut Criterion) {
     let mut group = c.benchmark_group("generate");
-    let mut rooms = Rooms::new(&table(MIDDLING));
+    let mut rooms = Rooms::new(Sheet::table(MIDDLING));
     let bodies: [(&str, Body); 3] = [
         ("for a peer one change behind", tell_first),
         ("for the 2nd to 50th such peer", tell_others),
@@ -257,8 +254,11 @@ fn append_op(number: u64) -> Op {
 
 fn loading(c: &mut Criterion) {
     let mut group = c.benchmark_group("load");
-    let snapshot = saved(&table(MIDDLING));
-    let changes = changes_since(&snapshot, 50);
+    let sheet = Sheet::table(MIDDLING);
+    let mut edited = sheet.load();
+    // As they are stored until the next snapshot.
+    let changes: Vec<Bytes> = (0..50).flat_map(|number| sheet.edit(&mut edited, 1_000_000 + number).chunks).collect();
+    let snapshot = sheet.snapshot;
     group.bench_function("a document of 10,000 operations", |b| {
         b.iter_with_large_drop(|| Document::load(Some(black_box(&snapshot)), &changes));
     });
@@ -274,10 +274,4 @@ fn loading(c: &mut Criterion) {
     });
     assert!(matches!(store.load(&document), Ok(Some(stored)) if stored.changes.len() == 50));
     store.close().expect("the store can be closed");
-}
-
-/// Makes changes to a document that was saved, as they are stored until the next snapshot.
-fn changes_since(snapshot: &[u8], changes: u32) -> Vec<Bytes> {
-    let mut document = load(snapshot);
-    (0..changes).flat_map(|number| edit(&mut document, number).chunks).collect()
 }

@@ -6,42 +6,72 @@ use bytes::Bytes;
 use comity_crdt::{Document, Edited, SyncSession, admit};
 use comity_model::{Act, ActKind, ActorId, DeviceTag, HybridTime, Limits, Value, Write};
 
-/// Entries of a document that is edited here and there: the machines of a line.
+/// Rows of a document that is edited here and there: the machines of a line.
 const ENTRIES: u32 = 242;
+/// How many rows on the next edit is. A prime, so that every row gets its turn.
+const STRIDE: u64 = 7_919;
 /// Fields of a row.
 const FIELDS: [&str; 10] =
     ["name", "status", "line", "place", "maker", "model", "serial", "checked", "hours", "temperature"];
+/// Number of the first edit in a room, greater than any before.
+const FIRST_EDIT: u32 = 1_000_000;
 /// When the first edit was made; each further one a second later.
 const FIRST_EDIT_MS: i64 = 1_795_257_600_000;
 
-/// Makes a document of so many single edits, each a change of one operation: a field set here, another there.
-pub fn history(changes: u32) -> Document {
-    let mut document = Document::new();
-    for number in 0..changes {
-        edit(&mut document, number);
+/// A document as it was saved: rows of fields.
+#[derive(Clone)]
+pub struct Sheet {
+    /// What the store keeps.
+    pub snapshot: Bytes,
+    rows: u32,
+}
+
+impl Sheet {
+    /// Makes a sheet of so many single edits, each a change of one operation: a field set here, another there.
+    pub fn history(changes: u32) -> Self {
+        let mut document = Document::new();
+        for number in 0..changes {
+            edit(&mut document, ENTRIES, number);
+        }
+        Self::save(&document, ENTRIES)
     }
-    document
-}
 
-/// Makes a document of so many operations: a table typed in row by row, ten fields a row, each row one change.
-pub fn table(operations: u32) -> Document {
-    let mut document = Document::new();
-    let fields = u32::try_from(FIELDS.len()).expect("there are ten");
-    for row in 0..operations / fields {
-        let set = |(field, number): (&&str, u32)| write(&format!("R{row:05}/{field}"), value(row, number));
-        let writes: Vec<Write> = FIELDS.iter().zip(0..).map(set).collect();
-        commit(&mut document, row, &writes);
+    /// Makes a sheet of so many operations, typed in row by row: ten fields a row, each row one change.
+    pub fn table(operations: u32) -> Self {
+        let mut document = Document::new();
+        let rows = operations / u32::try_from(FIELDS.len()).expect("there are ten");
+        for row in 0..rows {
+            let set = |(number, field): (u32, &&str)| write(row, field, value(row, number));
+            let writes: Vec<Write> = (0..).zip(&FIELDS).map(set).collect();
+            commit(&mut document, row, &writes);
+        }
+        Self::save(&document, rows)
     }
-    document
+
+    fn save(document: &Document, rows: u32) -> Self {
+        Self { snapshot: document.save().expect("a whole document can be saved"), rows }
+    }
+
+    /// Loads the document.
+    pub fn load(&self) -> Document {
+        Document::load(Some(&self.snapshot), [b""; 0]).expect("what was saved can be loaded")
+    }
+
+    /// Edits one field as one change, which one depending on the number. Gives the change.
+    pub fn edit(&self, document: &mut Document, number: u32) -> Edited {
+        edit(document, self.rows, number)
+    }
 }
 
-/// Edits one field as one change, which one depending on the number. Gives the change.
-pub fn edit(document: &mut Document, number: u32) -> Edited {
-    let write = write(&format!("M{:03}/status", number % ENTRIES), Value::Int(i64::from(number)));
-    commit(document, number, &[write])
+fn edit(document: &mut Document, rows: u32, number: u32) -> Edited {
+    // All over the document: what a change costs depends on where in it the change falls.
+    let row = u64::from(number) * STRIDE % u64::from(rows);
+    let row = u32::try_from(row).expect("there are not so many rows");
+    commit(document, number, &[write(row, FIELDS[1], Value::Int(i64::from(number)))])
 }
 
-fn write(key: &str, value: Value) -> Write {
+fn write(row: u32, field: &str, value: Value) -> Write {
+    let key = format!("R{row:05}/{field}");
     Write::Set { key: key.parse().expect("an entry, a slash and a field are a key"), value }
 }
 
@@ -68,6 +98,7 @@ pub struct Room {
     pub writer: Peer,
     /// Who reads.
     pub reader: Peer,
+    sheet: Sheet,
     edits: u32,
 }
 
@@ -82,20 +113,24 @@ pub struct Peer {
 }
 
 impl Room {
-    /// Makes a room around a document that was [saved](Document::save).
-    pub fn new(snapshot: &[u8]) -> Self {
-        let mut room =
-            Self { document: load(snapshot), writer: Peer::new(snapshot), reader: Peer::new(snapshot), edits: 0 };
+    /// Makes a room around a document.
+    pub fn new(sheet: &Sheet) -> Self {
+        let (writer, reader) = (Peer::new(sheet.load()), Peer::new(sheet.load()));
+        let mut room = Self { document: sheet.load(), writer, reader, sheet: sheet.clone(), edits: 0 };
         room.settle();
         room
     }
 
     /// Lets the writer edit a field, and gives its sync message, which is not delivered yet.
     pub fn written(&mut self) -> Bytes {
-        let number = 1_000_000 + self.edits;
-        self.edits += 1;
-        edit(&mut self.writer.document, number);
+        self.edit();
         self.writer.document.generate(&mut self.writer.session).expect("there is a change to tell of")
+    }
+
+    /// Lets the writer edit a field and keep it to itself for now.
+    pub fn edit(&mut self) {
+        self.sheet.edit(&mut self.writer.document, FIRST_EDIT + self.edits);
+        self.edits += 1;
     }
 
     /// Counts the edits since the room was made.
@@ -118,8 +153,8 @@ impl Room {
 }
 
 impl Peer {
-    fn new(snapshot: &[u8]) -> Self {
-        Self { document: load(snapshot), session: SyncSession::new(), at_relay: SyncSession::new() }
+    fn new(document: Document) -> Self {
+        Self { document, session: SyncSession::new(), at_relay: SyncSession::new() }
     }
 
     fn settle(&mut self, relay: &mut Document) {
@@ -137,16 +172,6 @@ impl Peer {
             }
         }
     }
-}
-
-/// Saves a document, as the store keeps it.
-pub fn saved(document: &Document) -> Bytes {
-    document.save().expect("a whole document can be saved")
-}
-
-/// Loads a document that was saved.
-pub fn load(snapshot: &[u8]) -> Document {
-    Document::load(Some(snapshot), [b""; 0]).expect("what was saved can be loaded")
 }
 
 /// Gives what a relay knows of a peer that has nothing and asks for the document.
@@ -169,18 +194,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_have_the_size_that_was_asked_for_and_come_out_the_same_each_time() {
-        let (first, second) = (history(100), history(100));
-        assert_eq!(first.written_count(), 100);
-        assert_eq!(first.heads(), second.heads());
-        let table = table(200);
+    fn sheets_have_the_size_that_was_asked_for_and_come_out_the_same_each_time() {
+        let (first, second) = (Sheet::history(100), Sheet::history(100));
+        assert_eq!(first.load().written_count(), 100);
+        assert_eq!(first.snapshot, second.snapshot);
+        let table = Sheet::table(200).load();
         assert_eq!((table.written_count(), table.entries(None).len()), (20, 20));
         assert!((200..210).contains(&table.operation_count()), "{}", table.operation_count());
     }
 
     #[test]
+    fn edits_fall_on_rows_that_are_there_and_on_another_one_each_time() {
+        let sheet = Sheet::table(200);
+        let mut document = sheet.load();
+        let before = document.entries(None);
+        for number in 0..20 {
+            sheet.edit(&mut document, 1_000 + number);
+        }
+        let after = document.entries(None);
+        assert_eq!(after.len(), 20);
+        assert!(after.iter().all(|(id, entry)| before.get(id).is_some_and(|old| old != entry)));
+    }
+
+    #[test]
     fn a_change_passes_through_a_room() {
-        let mut room = Room::new(&saved(&history(10)));
+        let mut room = Room::new(&Sheet::history(10));
         let message = room.written();
         room.deliver(&message);
         assert_ne!(room.reader.document.heads(), room.document.heads());
@@ -194,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_newcomer_gets_the_whole_document_in_one_message() {
-        let mut relay = table(200);
+        let mut relay = Sheet::table(200).load();
         let mut at_relay = newcomer(&mut relay);
         let message = relay.generate(&mut at_relay).expect("the relay answers");
         let mut document = Document::new();

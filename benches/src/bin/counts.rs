@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use bytes::Bytes;
-use comity_benches::documents::{Room, edit, history, saved, table};
+use comity_benches::documents::{Room, Sheet};
 use comity_crdt::{Document, admit};
 use comity_model::{DocumentId, Limits, PeerId};
 use comity_wire::Message;
@@ -67,7 +67,7 @@ fn count(round: u32, work: &mut dyn FnMut()) {
 /// A relay admits and receives one change of a peer.
 fn change(rounds: u32) {
     let limits = Limits::default();
-    let mut room = Room::new(&saved(&history(HISTORY)));
+    let mut room = Room::new(&Sheet::history(HISTORY));
     for round in 0..rounds + WARM_UP_ROUNDS {
         let message = room.written();
         let mut received = None;
@@ -82,7 +82,7 @@ fn change(rounds: u32) {
 
 /// A relay tells one change to all who read: the message is made for the first and shared by the others.
 fn fan_out(rounds: u32) {
-    let mut room = Room::new(&saved(&history(HISTORY)));
+    let mut room = Room::new(&Sheet::history(HISTORY));
     for round in 0..rounds + WARM_UP_ROUNDS {
         let message = room.written();
         room.deliver(&message);
@@ -100,12 +100,13 @@ fn fan_out(rounds: u32) {
 
 /// A node loads a document: a snapshot, and the changes since.
 fn load(rounds: u32) {
-    let mut document = table(LOADED_OPERATIONS);
-    let snapshot = saved(&document);
-    let changes: Vec<Bytes> = (0..LOADED_CHANGES).flat_map(|number| edit(&mut document, number).chunks).collect();
+    let sheet = Sheet::table(LOADED_OPERATIONS);
+    let mut document = sheet.load();
+    let edit = |number| sheet.edit(&mut document, 1_000_000 + number).chunks;
+    let changes: Vec<Bytes> = (0..LOADED_CHANGES).flat_map(edit).collect();
     for round in 0..rounds + WARM_UP_ROUNDS {
         let mut loaded = None;
-        count(round, &mut || loaded = Some(Document::load(Some(&snapshot), &changes)));
+        count(round, &mut || loaded = Some(Document::load(Some(&sheet.snapshot), &changes)));
         assert!(matches!(loaded, Some(Ok(loaded)) if loaded.heads() == document.heads()));
     }
 }
@@ -114,7 +115,7 @@ fn load(rounds: u32) {
 fn frame(rounds: u32) {
     let limits = Limits::default();
     let peer = |name: &str| PeerId::new(name).expect("a short name is a peer id");
-    let data = Room::new(&saved(&history(10))).written();
+    let data = Room::new(&Sheet::history(10)).written();
     let document = DocumentId::from_bytes([7; 16]);
     let sent = Message::Sync { sender: peer("tablet-17"), target: peer("relay"), document, data }.encode();
     for round in 0..rounds + WARM_UP_ROUNDS {

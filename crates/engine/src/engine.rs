@@ -8,6 +8,7 @@ use comity_access::Rulebook;
 use comity_crdt::{Document, SyncSession};
 use comity_model::{ActorId, ChangeHash, DocumentId, Heads, HybridClock, Instant, Limits, LinkId, PeerId};
 
+use crate::arrived::Arrived;
 use crate::ephemeral::Ephemerals;
 use crate::fair::FairTable;
 use crate::in_memory::InMemory;
@@ -38,8 +39,8 @@ pub struct Config {
 /// # How to drive it
 /// Call [`handle`](Self::handle) with everything that happens, on one thread, and carry out the effects of each call
 /// in order before the next call's. After all inputs that have arrived so far were handed over, call it with
-/// [`Input::Settle`]: only then are sync messages made, so that a burst of changes is answered once. `now` never goes
-/// back in its monotonic part. Each [`Effect::Append`] and [`Effect::Replace`] is answered by one [`Input::Stored`],
+/// [`Input::Settle`]: only then are changes of peers applied and sync messages made, so that a burst of changes is taken
+/// in at once and answered once. `now` never goes back in its monotonic part. Each [`Effect::Append`] and [`Effect::Replace`] is answered by one [`Input::Stored`],
 /// each [`Effect::Load`] by one [`Input::Loaded`], each [`Effect::Send`] is covered by [`Input::Written`] or by
 /// [`Input::LinkDown`]. Appends of one document must reach the disk in the order given, and before a later load of it.
 ///
@@ -55,6 +56,8 @@ pub struct Engine {
     pub(crate) clock: HybridClock,
     pub(crate) links: BTreeMap<LinkId, Link>,
     pub(crate) slots: BTreeMap<DocumentId, Slot>,
+    /// Changes that have come since the last settling.
+    pub(crate) arrived: Arrived,
     /// Links that may have something to be sent.
     pub(crate) busy: BTreeSet<LinkId>,
     /// Links that wait for a place among the loads.
@@ -128,6 +131,7 @@ impl Engine {
             clock: HybridClock::default(),
             links: BTreeMap::new(),
             slots: BTreeMap::new(),
+            arrived: Arrived::default(),
             busy: BTreeSet::new(),
             starved: BTreeSet::new(),
             loads: 0,
@@ -146,6 +150,10 @@ impl Engine {
 
     /// Takes note of something that happened and says what is to be done.
     pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        // What came before comes first.
+        if !matches!(input, Input::Received { .. } | Input::Written { .. }) {
+            self.apply_arrived(now);
+        }
         match input {
             Input::LinkUp { link, peer } => self.link_up(now, link, peer),
             Input::LinkDown { link } => self.link_down(link),

@@ -16,6 +16,7 @@
 //! The contract is on [`Engine`]. A relay and a device run the same engine; they differ only in which links *announce*
 //! (a device tells its relay of every document it wants; a relay answers for those it is asked about).
 
+mod arrived;
 mod edit;
 mod effect;
 mod engine;

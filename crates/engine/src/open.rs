@@ -45,7 +45,8 @@ impl Engine {
                     || !slot.waiting.is_empty()
                     || slot.peers.get(&link).is_some_and(|peer| peer.awaits_receipt || peer.is_ahead)
             };
-            !state.news.contains(document) && !slot.is_some_and(waits)
+            let comes = self.arrived.has(*document, link);
+            !state.news.contains(document) && !comes && !slot.is_some_and(waits)
         };
         state.open.iter().take(CANDIDATES_MAX).find(is_quiet)
     }

@@ -72,22 +72,38 @@ impl Engine {
             Err(refusal) if refusal.is_bound() => {
                 return self.not_taken(link, document, RefusedAt::Admission, refusal.to_string(), bytes);
             }
-            Err(refusal) => return self.refuse(link, document, RefusedAt::Admission, refusal.to_string(), bytes),
+            Err(refusal) => {
+                // What it sent before was in order.
+                self.apply_arrived(now);
+                return self.refuse(link, document, RefusedAt::Admission, refusal.to_string(), bytes);
+            }
         };
         if admitted.has_changes()
             && let Verdict::Denied { reason } = self.config.rulebook.may_write(&who, &document)
         {
+            self.apply_arrived(now);
             return self.close(link, CloseReason::Denied { reason });
         }
         if !self.open(link, document) {
             return;
         }
         self.touch(now, document);
-        let message = SyncMessage { link, is_request, admitted, bytes };
+        let message = SyncMessage { link, is_request, admitted, bytes, parts: Vec::new() };
         let Some(slot) = self.slots.get_mut(&document) else { return };
         let peer = slot.peers.entry(link).or_default();
         peer.has_spoken = true;
         peer.lacks = false;
+        if matches!(slot.content, Content::Ready(_)) && !slot.reload {
+            self.arrive(now, document, message);
+        } else {
+            self.deliver(now, document, message);
+        }
+    }
+
+    /// Hands a message to its document, wherever that is.
+    pub(crate) fn deliver(&mut self, now: Instant, document: DocumentId, message: SyncMessage) {
+        let link = message.link;
+        let Some(slot) = self.slots.get_mut(&document) else { return };
         match &slot.content {
             Content::Ready(_) if !slot.reload => self.apply(now, document, message),
             Content::Failed { failure, .. } => {
@@ -106,7 +122,7 @@ impl Engine {
 
     /// Applies an admitted message to a document in memory.
     pub(crate) fn apply(&mut self, now: Instant, document: DocumentId, message: SyncMessage) {
-        let SyncMessage { link, is_request, admitted, bytes } = message;
+        let SyncMessage { link, is_request, admitted, bytes, parts } = message;
         let Some(state) = self.links.get_mut(&link) else { return };
         let storage = state.peer.storage.clone();
         let announce = state.peer.announce;
@@ -128,10 +144,11 @@ impl Engine {
         let received = content.receive(session, admitted, &self.config.limits);
         let received = match received {
             Ok(received) => received,
+            Err(_) if !parts.is_empty() => return self.take_apart(now, document, link, parts),
             Err(ReceiveError::Waited) => {
                 // Not this peer's fault, or not for all that is known: it is tried with nothing waiting.
                 if let Ok(admitted) = admit(&bytes, &self.config.limits) {
-                    slot.wait_first(SyncMessage { link, is_request, admitted, bytes });
+                    slot.wait_first(SyncMessage { link, is_request, admitted, bytes, parts });
                 }
                 return self.reload_after_peer(document);
             }

@@ -27,6 +27,8 @@ pub(crate) struct SyncMessage {
     pub is_request: bool,
     pub admitted: Admitted,
     pub bytes: Bytes,
+    /// When it was put together from several: whether each was a request, and its bytes.
+    pub parts: Vec<(bool, Bytes)>,
 }
 
 /// Something that waits for a document to load.

@@ -5,7 +5,9 @@
 
 mod autobahn;
 mod bench;
+mod counts;
 mod fuzz;
+mod growth;
 mod interop;
 mod metadata;
 mod npm;
@@ -32,6 +34,16 @@ const COMMANDS: &[Command] = &[
         run: bench::run,
     },
     Command { name: "profile", about: "where our relay spends its time [SCENARIO...]", run: profile::run },
+    Command {
+        name: "counts",
+        about: "instructions of the inner loops against benches/counts.txt [--update]",
+        run: counts::run,
+    },
+    Command {
+        name: "growth",
+        about: "tables of how cost grows [TABLE...] [--quick] [--markdown FILE]",
+        run: growth::run,
+    },
     Command {
         name: "soak",
         about: "the simulator [--profile P] [--seeds A..B] [--seed N] [--shrink]\n             \

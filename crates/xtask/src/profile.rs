@@ -9,8 +9,17 @@ use crate::bench;
 use crate::steps::execute;
 
 /// The scenarios, when none is named.
-const ALL: &[&str] =
-    &["fan-out-50", "fan-out-200", "closed-loop", "in-flight-16", "idle", "catch-up", "stampede", "reunion-50", "reunion-200"];
+const ALL: &[&str] = &[
+    "fan-out-50",
+    "fan-out-200",
+    "closed-loop",
+    "in-flight-16",
+    "idle",
+    "catch-up",
+    "stampede",
+    "reunion-50",
+    "reunion-200",
+];
 
 /// Share of the time, in percent, below which a function is not listed.
 const LEAST: &str = "1";

@@ -1,7 +1,8 @@
-//! `cargo xtask test`: everything that must pass before a change lands, from nothing but cargo, a C++ compiler and Node.js.
+//! `cargo xtask test`: everything that must pass before a change lands, from nothing but cargo, a C++ compiler,
+//! Node.js and Valgrind.
 
 use crate::{
-    autobahn, fuzz, npm, only_known,
+    autobahn, counts, fuzz, npm, only_known,
     steps::{Steps, cargo, execute},
     tidy,
 };
@@ -18,7 +19,10 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     let fast = !arguments.is_empty();
     let mut steps = Steps::new();
     if !fast {
-        steps.step("tools", npm::check_tools)?;
+        steps.step("tools", || {
+            npm::check_tools()?;
+            counts::check_tools()
+        })?;
     }
     steps.step("formatting", || execute(&mut cargo(&["fmt", "--all", "--", "--check"])))?;
     steps.step("tidy", || tidy::run(&[]))?;
@@ -36,6 +40,7 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     steps.step("tests", || execute(&mut cargo(&["test", "--workspace"])))?;
     steps
         .step("store on redb", || execute(&mut cargo(&["test", "--package", "comity-store", "--features", "redb"])))?;
+    steps.step("instruction counts", || counts::run(&[]))?;
     steps.step("autobahn", autobahn::run_if_possible)?;
     steps.step("fuzzing", fuzz::run_briefly)?;
     steps.step("documentation", || {

@@ -1,13 +1,13 @@
-//! How cost grows with the documents that one engine knows, and whether memory follows those in use.
+//! How cost grows with the documents that one engine knows.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use comity_crdt::{Document, SyncSession};
-use comity_engine::{Input, Token};
+use comity_engine::Input;
 use comity_model::{Limits, LinkId};
 
+use crate::archive::{Archive, DEVICE};
 use crate::heap;
 use crate::relay::{Relay, document};
 use crate::table::{FLAT, LINEAR, Table, Unit};
@@ -15,61 +15,11 @@ use crate::work::{Samples, audit, load, save, small_edit, take, timed};
 
 const ROUNDS: usize = 21;
 
-/// The device that has everything open.
-const DEVICE: LinkId = LinkId(1);
 /// Links of peers that come and go have numbers from here on.
 const PASSERS_BY: u64 = 1_000;
 
 /// Operations of each document.
 const OPERATIONS: usize = 100;
-
-/// A relay that knows so many documents, all of which one device has open.
-struct Archive {
-    relay: Relay,
-    /// What a peer in step has of each of them.
-    remote: Document,
-    session: SyncSession,
-}
-
-impl Archive {
-    fn new(documents: usize, snapshot: &Bytes) -> anyhow::Result<Self> {
-        let mut relay = Relay::new(snapshot.clone())?;
-        relay.link_up(DEVICE, false)?;
-        let mut archive = Self { relay, remote: load(snapshot)?, session: SyncSession::new() };
-        for number in 0..documents {
-            archive.session = archive.open(DEVICE, number)?;
-        }
-        Ok(archive)
-    }
-
-    /// Brings a peer that has the document in step with it. Gives what the peer knows then.
-    fn open(&mut self, link: LinkId, number: usize) -> anyhow::Result<SyncSession> {
-        let mut session = SyncSession::new();
-        for _ in 0..20 {
-            if let Some(bytes) = self.remote.generate(&mut session) {
-                self.relay.receive(link, document(number), bytes)?;
-            }
-            self.relay.store_all()?;
-            let sent = self.relay.settle()?;
-            if sent.is_empty() {
-                return Ok(session);
-            }
-            for (_, message) in sent {
-                take(&mut self.remote, &mut session, message.data().context("a message without data")?)?;
-            }
-        }
-        anyhow::bail!("a peer talks for ever")
-    }
-
-    /// Lets so much time pass that everything is let go of.
-    fn let_go(&mut self) -> anyhow::Result<()> {
-        self.relay.now += Limits::default().idle_after + Duration::from_secs(1);
-        self.relay.handle(Input::Tick)?;
-        let held = self.relay.engine.load().in_memory;
-        anyhow::ensure!(held == 0, "{held} documents stay in memory though nobody uses them");
-        Ok(())
-    }
-}
 
 /// What one engine does, by the documents that it knows.
 pub fn table(sizes: &[usize]) -> anyhow::Result<Table> {

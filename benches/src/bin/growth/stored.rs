@@ -49,9 +49,9 @@ pub fn table(sizes: &[usize]) -> anyhow::Result<Table> {
     }
     table.check_growth("memory when open", LINEAR, 2e6);
     table.check_growth("write, per document", FLAT, 500e-6);
-    for name in ["read one", "append to one"] {
-        table.check_growth(name, FLAT, 500e-6);
-    }
+    table.check_growth("read one", FLAT, 500e-6);
+    // A disk that others use, too, takes a few milliseconds now and then.
+    table.check_growth("append to one", FLAT, 5e-3);
     table.check_growth("disk per document", FLAT, 4_000.0);
     table.check_at(10_000.0, "open", 1.0);
     table.check_at(100_000.0, "open", 10.0);
@@ -60,11 +60,8 @@ pub fn table(sizes: &[usize]) -> anyhow::Result<Table> {
 
 fn measure(documents: usize, heads: &Heads, chunks: &[Bytes]) -> anyhow::Result<Vec<f64>> {
     let folder = tempfile::tempdir().context("a folder for the store")?;
-    let append = |document: DocumentId, chunks: &[Bytes]| Op::Append {
-        document,
-        chunks: chunks.to_vec(),
-        heads: heads.clone(),
-    };
+    let append =
+        |document: DocumentId, chunks: &[Bytes]| Op::Append { document, chunks: chunks.to_vec(), heads: heads.clone() };
     let (store, _) = SledStore::open(folder.path(), Options::default())?;
     let (written, time) = timed(|| {
         let numbers: Vec<usize> = (0..documents).collect();

@@ -48,7 +48,7 @@ pub fn audit(operations: usize) -> anyhow::Result<(Document, Vec<Bytes>)> {
                 writes.push(set(entry, field, value(entry + pass, column))?);
             }
         }
-        chunks.extend(edit(&mut document, number % WRITERS, number, &writes)?);
+        chunks.extend(edit(&mut document, number % WRITERS, number, &writes, &limits())?);
     }
     Ok((document, chunks))
 }
@@ -71,14 +71,40 @@ pub fn set(entry: usize, field: &str, value: comity_model::Value) -> anyhow::Res
 
 /// Makes the smallest change there is: one status of one entry. Another one for each number.
 pub fn small_edit(document: &mut Document, device: usize, number: usize) -> anyhow::Result<Vec<Bytes>> {
-    let text = format!("seen {number} by {device}");
-    edit(document, device, number, &[set(number % 3, "status", text.as_str().into())?])
+    edit(document, device, number, &[small_write(device, number)?], &limits())
 }
 
-fn edit(document: &mut Document, device: usize, number: usize, writes: &[Write]) -> anyhow::Result<Vec<Bytes>> {
+/// Makes as many of the smallest changes as stand beside a snapshot at most, before the engine writes a new one.
+pub fn changes_beside(snapshot: &Bytes) -> anyhow::Result<Vec<Bytes>> {
+    let mut limits = limits();
+    // They are made beside a document that may be full.
+    limits.document_operations_max *= 2;
+    limits.message_operations_max *= 2;
+    let (mut document, mut chunks, mut bytes) = (load(snapshot)?, Vec::new(), 0);
+    while bytes < limits.compaction_bytes_min.max(snapshot.len()) {
+        let number = chunks.len();
+        for chunk in edit(&mut document, number % WRITERS, number, &[small_write(9, number)?], &limits)? {
+            bytes += chunk.len();
+            chunks.push(chunk);
+        }
+    }
+    Ok(chunks)
+}
+
+fn small_write(device: usize, number: usize) -> anyhow::Result<Write> {
+    set(number % 3, "status", format!("seen {number} by {device}").as_str().into())
+}
+
+fn edit(
+    document: &mut Document,
+    device: usize,
+    number: usize,
+    writes: &[Write],
+    limits: &Limits,
+) -> anyhow::Result<Vec<Bytes>> {
     let time = HybridTime { wall_ms: 1_795_257_600_000 + number as i64 * 30_000, counter: 0 };
     let act = Act { time, policy: [0; 8], kind: ActKind::Edit };
-    Ok(document.edit(&actor(device), act, None, writes, &limits())?.chunks)
+    Ok(document.edit(&actor(device), act, None, writes, limits)?.chunks)
 }
 
 /// Takes in a message, as a peer does.

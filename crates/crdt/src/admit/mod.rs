@@ -27,7 +27,7 @@ mod rows;
 mod runs;
 mod weigh;
 
-use automerge::sync::Message;
+use automerge::sync::{Message, MessageFlags};
 use comity_model::{ChangeHash, Heads, Limits};
 
 use budget::Budget;
@@ -75,6 +75,25 @@ pub struct Admitted {
 }
 
 impl Admitted {
+    /// Makes one message of several that a peer sent one after the other, as if it had sent all changes with the last.
+    /// `None` when there are none.
+    pub fn joined(messages: impl Iterator<Item = Self>) -> Option<Self> {
+        let (mut changes, mut cost, mut starts_over) = (Vec::new(), Cost::default(), false);
+        let mut last = None;
+        for Self { message, cost: of_message } in messages {
+            changes.extend(message.changes.iter().map(<[u8]>::to_vec));
+            cost = cost.plus(&of_message);
+            starts_over |= message.flags.is_some_and(|flags| flags.contains(MessageFlags::SYNC_RESET));
+            last = Some(message);
+        }
+        let mut message = last?;
+        message.changes = changes.into();
+        if starts_over {
+            message.flags.get_or_insert_with(MessageFlags::new).set(MessageFlags::SYNC_RESET);
+        }
+        Some(Self { message, cost })
+    }
+
     /// Tells whether the message brings changes.
     pub fn has_changes(&self) -> bool {
         !self.message.changes.is_empty()

@@ -1,6 +1,6 @@
 //! Whatever happens in whatever order, everybody ends with the same.
 
-use comity_crdt::{Document, SyncSession, admit};
+use comity_crdt::{Admitted, Document, SyncSession, admit};
 use comity_model::{Heads, Limits, Write};
 use proptest::prelude::*;
 
@@ -35,6 +35,11 @@ enum Step {
         from: usize,
         to: usize,
     },
+    /// One that stays on its way, and is taken in together with the next.
+    Post {
+        from: usize,
+        to: usize,
+    },
     /// The link breaks and comes back; messages on their way are lost with it.
     Reconnect {
         a: usize,
@@ -55,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (replica(), 0..3_u8).prop_map(|(replica, entry)| Step::Delete { replica, entry }),
         1 => (replica(), 0..3_u8).prop_map(|(replica, entry)| Step::Restore { replica, entry }),
         8 => (replica(), 1..REPLICAS).prop_map(|(from, by)| Step::Send { from, to: (from + by) % REPLICAS }),
+        4 => (replica(), 1..REPLICAS).prop_map(|(from, by)| Step::Post { from, to: (from + by) % REPLICAS }),
         1 => (replica(), 1..REPLICAS).prop_map(|(a, by)| Step::Reconnect { a, b: (a + by) % REPLICAS }),
         1 => replica().prop_map(|replica| Step::Restart { replica }),
     ]
@@ -64,6 +70,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Replica {
     document: Document,
     sessions: Vec<SyncSession>,
+    /// Messages on their way here, by sender.
+    post: Vec<Vec<Admitted>>,
     stored: Vec<bytes::Bytes>,
     whole: Option<bytes::Bytes>,
     seen: Vec<Heads>,
@@ -77,7 +85,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let replica = || Replica { sessions: vec![SyncSession::new(); REPLICAS], ..Replica::default() };
+        let replica = || Replica {
+            sessions: vec![SyncSession::new(); REPLICAS],
+            post: vec![Vec::new(); REPLICAS],
+            ..Replica::default()
+        };
         Self { replicas: (0..REPLICAS).map(|_| replica()).collect(), limits: Limits::default() }
     }
 
@@ -89,6 +101,9 @@ impl World {
             Step::Restore { replica, entry } => self.edit(replica, 0, restore(&format!("M{entry}"))),
             Step::Send { from, to } => {
                 self.send(from, to);
+            }
+            Step::Post { from, to } => {
+                self.post(from, to);
             }
             Step::Reconnect { a, b } => self.reconnect(a, b),
             Step::Restart { replica } => self.restart(replica),
@@ -104,11 +119,16 @@ impl World {
         seen.push(document.heads().clone());
     }
 
-    fn send(&mut self, from: usize, to: usize) -> bool {
+    fn post(&mut self, from: usize, to: usize) {
         let sender = &mut self.replicas[from];
-        let Some(bytes) = sender.document.generate(&mut sender.sessions[to]) else { return false };
+        let Some(bytes) = sender.document.generate(&mut sender.sessions[to]) else { return };
+        self.replicas[to].post[from].push(admit(&bytes, &self.limits).unwrap());
+    }
+
+    fn send(&mut self, from: usize, to: usize) -> bool {
+        self.post(from, to);
         let receiver = &mut self.replicas[to];
-        let admitted = admit(&bytes, &self.limits).unwrap();
+        let Some(admitted) = Admitted::joined(receiver.post[from].drain(..)) else { return false };
         let received = receiver.document.receive(&mut receiver.sessions[from], admitted, &self.limits).unwrap();
         if received.whole {
             receiver.whole = Some(received.chunks[0].clone());
@@ -124,6 +144,7 @@ impl World {
         for (one, other) in [(a, b), (b, a)] {
             let session = &mut self.replicas[one].sessions[other];
             *session = SyncSession::resume(&session.encode()).unwrap();
+            self.replicas[one].post[other].clear();
         }
     }
 

@@ -236,6 +236,7 @@ fn who_brings_what_a_spoiler_waited_for_is_taken_and_the_spoiler_blamed() {
     assert_eq!(relay.heads(1), tablet.heads(1));
     assert!(relay.closed.is_empty() && relay.quarantined == 0, "{:?}", relay.closed);
     relay.receive(LinkId(2), spoiler);
+    relay.settle();
     assert!(matches!(relay.closed[..], [(LinkId(2), CloseReason::RefusedBytes { .. })]), "{:?}", relay.closed);
     exchange(&mut relay, &mut [(1, &mut tablet)]);
     tablet.edit(1, &[set("M051/status", "dead")]);

@@ -39,7 +39,7 @@ pub struct Node {
     pub quarantined: usize,
     pub now: Duration,
     tokens: u64,
-    loads_answered: usize,
+    answered: usize,
 }
 
 impl Node {
@@ -72,7 +72,7 @@ impl Node {
             quarantined: 0,
             now: Duration::ZERO,
             tokens: 0,
-            loads_answered: 0,
+            answered: 0,
         }
     }
 
@@ -119,7 +119,7 @@ impl Node {
 
     pub fn load_all(&mut self) {
         while let Some(document) = self.loading.pop_front() {
-            self.loads_answered += 1;
+            self.answered += 1;
             let result = Ok(self.disk.get(&document).cloned());
             self.handle(Input::Loaded { document, result });
         }
@@ -128,6 +128,7 @@ impl Node {
     /// Makes everything durable that was asked for, and says so.
     pub fn store_all(&mut self) {
         while let Some(effect) = self.unanswered.pop_front() {
+            self.answered += 1;
             let ticket = self.write(effect);
             self.handle(Input::Stored { ticket, result: Ok(()) });
         }
@@ -166,12 +167,12 @@ impl Node {
         token
     }
 
-    /// Lets the engine settle, again after what it loaded meanwhile.
+    /// Lets the engine settle, again after what it loaded or stored meanwhile.
     pub fn settle(&mut self) {
         loop {
-            let loads = self.loads_answered;
+            let answered = self.answered;
             self.handle(Input::Settle);
-            if self.loads_answered == loads {
+            if self.answered == answered {
                 return;
             }
         }

@@ -195,8 +195,8 @@ fn changes_that_waited_for_others_and_were_evicted_are_asked_for_again() {
     while let Some((link, message)) = tablet.sent.pop_front() {
         relay.receive(link, message);
     }
-    assert!(relay.engine.document(&document(1)).unwrap().orphan_bytes() > 0);
     relay.settle();
+    assert!(relay.engine.document(&document(1)).unwrap().orphan_bytes() > 0);
     relay.wait(Limits::default().idle_after + Duration::from_secs(1));
     assert_eq!(relay.engine.load().in_memory, 0);
 

@@ -1,0 +1,104 @@
+//! Messages with changes that have arrived since the last `Settle`.
+//!
+//! What Automerge does to apply a change follows the size of the document, and is done once for as many changes as it is
+//! given. A device that writes on without waiting for answers sends many small messages in a row: they are taken in as
+//! if they had come as one, and answered and stored as one. Only messages of one link are put together, so that it is
+//! known whose fault it is when something is wrong with them; then each is taken in by itself.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use comity_crdt::{Admitted, admit};
+use comity_model::{DocumentId, Instant, LinkId};
+
+use crate::Engine;
+use crate::slot::{Content, Slot, SyncMessage};
+
+/// Largest message that is put together with others: a larger one costs more to apply than to prepare for.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes of messages after which all are applied at once.
+const BYTES_MAX: usize = 1 << 20;
+
+/// What has arrived, by document and link, in the order in which the first of each came.
+#[derive(Default)]
+pub(crate) struct Arrived {
+    runs: Vec<(DocumentId, Vec<SyncMessage>)>,
+    places: BTreeMap<(DocumentId, LinkId), usize>,
+    bytes: usize,
+}
+
+impl Arrived {
+    /// Tells whether something of a link waits for a document.
+    pub fn has(&self, document: DocumentId, link: LinkId) -> bool {
+        self.places.contains_key(&(document, link))
+    }
+
+    fn push(&mut self, document: DocumentId, message: SyncMessage) {
+        self.bytes += message.bytes.len();
+        let place = *self.places.entry((document, message.link)).or_insert(self.runs.len());
+        match self.runs.get_mut(place) {
+            Some((_, run)) => run.push(message),
+            None => self.runs.push((document, vec![message])),
+        }
+    }
+}
+
+impl Engine {
+    /// Takes in a message for a document in memory: at once when it brings nothing, else with what else arrives.
+    pub(crate) fn arrive(&mut self, now: Instant, document: DocumentId, message: SyncMessage) {
+        let follows = self.arrived.has(document, message.link);
+        if !message.admitted.has_changes() && !follows {
+            return self.apply(now, document, message);
+        }
+        if message.bytes.len() > MESSAGE_BYTES_MAX {
+            self.apply_arrived(now);
+            return self.deliver(now, document, message);
+        }
+        self.arrived.push(document, message);
+        if self.arrived.bytes > BYTES_MAX {
+            self.apply_arrived(now);
+        }
+    }
+
+    /// Applies what has arrived.
+    pub(crate) fn apply_arrived(&mut self, now: Instant) {
+        for (document, run) in std::mem::take(&mut self.arrived).runs {
+            let is_ready = |slot: &Slot| matches!(slot.content, Content::Ready(_)) && !slot.reload;
+            // It may have broken over what came before. What waits is counted one by one.
+            let messages = if self.slots.get(&document).is_some_and(is_ready) { put_together(run) } else { run };
+            for message in messages {
+                self.deliver(now, document, message);
+            }
+        }
+    }
+
+    /// Takes in by itself each of the messages that were put together: something is wrong with one of them.
+    pub(crate) fn take_apart(&mut self, now: Instant, document: DocumentId, link: LinkId, parts: Vec<(bool, Bytes)>) {
+        let Some(slot) = self.slots.get_mut(&document) else { return };
+        let is_broken = matches!(&slot.content, Content::Ready(content) if content.is_broken());
+        let limits = &self.config.limits;
+        let again = |(is_request, bytes): (bool, Bytes)| -> Option<SyncMessage> {
+            // It was admitted before.
+            let admitted = admit(&bytes, limits).ok()?;
+            Some(SyncMessage { link, is_request, admitted, bytes, parts: Vec::new() })
+        };
+        let messages: Vec<SyncMessage> = parts.into_iter().filter_map(again).collect();
+        if is_broken {
+            messages.into_iter().rev().for_each(|message| slot.wait_first(message));
+            return self.reload_after_peer(document);
+        }
+        for message in messages {
+            self.deliver(now, document, message);
+        }
+    }
+}
+
+/// Makes one message of all that a link sent for a document.
+fn put_together(run: Vec<SyncMessage>) -> Vec<SyncMessage> {
+    let [_, .., last] = &run[..] else { return run };
+    let (link, is_request, bytes) = (last.link, last.is_request, last.bytes.clone());
+    let parts = run.iter().map(|message| (message.is_request, message.bytes.clone())).collect();
+    let admitted = Admitted::joined(run.into_iter().map(|message| message.admitted));
+    admitted.map(|admitted| SyncMessage { link, is_request, admitted, bytes, parts }).into_iter().collect()
+}

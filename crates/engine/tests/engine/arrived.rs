@@ -1,0 +1,108 @@
+//! Many messages of one device, between two settlings.
+
+use bytes::Bytes;
+use comity_engine::{CloseReason, Effect, Input};
+use comity_model::LinkId;
+use comity_wire::Message;
+
+use crate::support::{Node, document, exchange, link, set, three_in_step, two_in_step};
+
+/// Messages of a device that writes on without waiting for an answer.
+fn written_on(tablet: &mut Node, edits: usize) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for number in 0..edits {
+        tablet.edit(1, &[set("M050/status", &number.to_string())]);
+        tablet.settle();
+        messages.extend(std::mem::take(&mut tablet.sent).into_iter().map(|(_, message)| message));
+    }
+    assert_eq!(messages.len(), edits, "none waits for the one before");
+    messages
+}
+
+/// How many chunks each append that is not answered has.
+fn appended(node: &Node) -> Vec<usize> {
+    let chunks = |effect: &Effect| match effect {
+        Effect::Append { chunks, .. } => Some(chunks.len()),
+        _ => None,
+    };
+    node.unanswered.iter().filter_map(chunks).collect()
+}
+
+/// `S2.6`, `S3.1`: what a device sends without waiting is taken in, stored and answered as one.
+#[test]
+fn many_messages_of_one_device_are_stored_together_and_answered_once() {
+    let (mut relay, mut tablet, mut desktop) = three_in_step();
+    relay.stores = false;
+    for message in written_on(&mut tablet, 16) {
+        relay.receive(LinkId(1), message);
+    }
+    relay.settle();
+    assert_eq!(appended(&relay), [16]);
+    let told: Vec<LinkId> = relay.sent.iter().map(|(link, _)| *link).collect();
+    assert_eq!(told, [LinkId(2)], "the writer is answered from disk");
+    relay.stores = true;
+    relay.store_all();
+    relay.settle();
+    let told: Vec<LinkId> = relay.sent.iter().map(|(link, _)| *link).collect();
+    assert_eq!(told, [LinkId(2), LinkId(1)]);
+    exchange(&mut relay, &mut [(1, &mut tablet), (2, &mut desktop)]);
+    assert_eq!((relay.heads(1), desktop.heads(1)), (tablet.heads(1), tablet.heads(1)));
+}
+
+/// What came before a link went down, or before an edit, is taken in before it.
+#[test]
+fn what_has_arrived_comes_before_whatever_comes_next() {
+    let (mut relay, mut tablet) = two_in_step();
+    for message in written_on(&mut tablet, 3) {
+        relay.receive(LinkId(1), message);
+    }
+    relay.handle(Input::LinkDown { link: LinkId(1) });
+    assert_eq!(relay.heads(1), tablet.heads(1));
+}
+
+/// One bad message among good ones: those before it are kept, and its sender is closed as if it had come alone.
+#[test]
+fn one_bad_message_among_many_is_found_and_what_came_before_it_is_kept() {
+    let (mut relay, mut tablet) = two_in_step();
+    let mut messages = written_on(&mut tablet, 8);
+    // The same number with other content: a copy of the device.
+    let (mut other_relay, mut copy) = two_in_step();
+    copy.edit(1, &[set("M050/status", "another")]);
+    copy.settle();
+    messages[5] = copy.sent.pop_front().expect("it has news").1;
+    drop(other_relay.sent.drain(..));
+    for message in messages {
+        relay.receive(LinkId(1), message);
+    }
+    relay.settle();
+    assert_eq!(relay.quarantined, 1, "only the one");
+    let stored = relay.disk[&document(1)].changes.len();
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    assert!(stored >= 5, "{stored} changes are stored");
+    assert!(relay.closed.is_empty(), "a copied device keeps its link: {:?}", relay.closed);
+}
+
+/// Bytes that no document can take, between others of the same link.
+#[test]
+fn a_forged_message_among_many_closes_its_link_and_nothing_before_it_is_lost() {
+    let (mut relay, mut tablet) = two_in_step();
+    let mut messages = written_on(&mut tablet, 8);
+    let Message::Sync { data, .. } = &mut messages[5] else { panic!("a sync message") };
+    *data = forged(data);
+    let before = relay.heads(1);
+    for message in messages {
+        relay.receive(LinkId(1), message);
+    }
+    relay.settle();
+    assert!(matches!(relay.closed[..], [(LinkId(1), CloseReason::RefusedBytes { .. })]), "{:?}", relay.closed);
+    assert_ne!(relay.heads(1), before, "five were good");
+    tablet.handle(Input::LinkDown { link: LinkId(1) });
+    link(&mut tablet, &mut relay, 3);
+    exchange(&mut relay, &mut [(3, &mut tablet)]);
+    assert_eq!(relay.heads(1), tablet.heads(1));
+}
+
+/// Cuts a message in the middle of its change.
+fn forged(data: &Bytes) -> Bytes {
+    data.slice(..data.len() - 10)
+}
