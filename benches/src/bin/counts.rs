@@ -18,8 +18,13 @@ use comity_wire::Message;
 type Body = fn(u32);
 
 /// What can be counted.
-const LOOPS: [(&str, u32, Body); 4] =
-    [("change", 50, change), ("fan-out", 50, fan_out), ("load", 3, load), ("frame", 1_000, frame)];
+const LOOPS: [(&str, u32, Body); 5] = [
+    ("admit", 50, admission),
+    ("receive", 50, receive),
+    ("fan-out", 50, fan_out),
+    ("load", 3, load),
+    ("frame", 1_000, frame),
+];
 
 /// Rounds that are not counted: what is done once in the life of a process is no part of a round.
 const WARM_UP_ROUNDS: u32 = 1;
@@ -64,15 +69,29 @@ fn count(round: u32, work: &mut dyn FnMut()) {
     if round < WARM_UP_ROUNDS { black_box(work)() } else { counted(black_box(work)) }
 }
 
-/// A relay admits and receives one change of a peer.
-fn change(rounds: u32) {
+/// The message of a peer that brings one change is admitted.
+fn admission(rounds: u32) {
     let limits = Limits::default();
     let mut room = Room::new(&Sheet::history(HISTORY));
     for round in 0..rounds + WARM_UP_ROUNDS {
         let message = room.written();
+        let mut admitted = None;
+        count(round, &mut || admitted = Some(admit(black_box(&message), &limits)));
+        assert!(matches!(admitted, Some(Ok(admitted)) if admitted.has_changes()));
+        room.deliver(&message);
+        room.settle();
+    }
+}
+
+/// A relay receives one change of a peer, which was admitted.
+fn receive(rounds: u32) {
+    let limits = Limits::default();
+    let mut room = Room::new(&Sheet::history(HISTORY));
+    for round in 0..rounds + WARM_UP_ROUNDS {
+        let mut admitted = Some(admit(&room.written(), &limits).expect("an honest message is admitted"));
         let mut received = None;
         count(round, &mut || {
-            let admitted = admit(black_box(&message), &limits).expect("an honest message is admitted");
+            let admitted = admitted.take().expect("each is received once");
             received = Some(room.document.receive(&mut room.writer.at_relay, admitted, &limits));
         });
         assert!(matches!(received, Some(Ok(received)) if received.new_changes.len() == 1));

@@ -10,7 +10,7 @@ use comity_model::{Limits, LinkId};
 use crate::archive::{Archive, DEVICE};
 use crate::heap;
 use crate::relay::{Relay, document};
-use crate::table::{FLAT, LINEAR, Table, Unit};
+use crate::table::{FLAT, Table, Unit};
 use crate::work::{Samples, audit, load, save, small_edit, take, timed};
 
 const ROUNDS: usize = 21;
@@ -55,7 +55,7 @@ pub fn table(sizes: &[usize]) -> anyhow::Result<Table> {
         table.check_growth(name, FLAT, 2e-6);
     }
     table.check_growth("memory per cold one", FLAT, 1_000.0);
-    table.check_growth("count", LINEAR, 100e-6);
+    table.check_growth("count", FLAT, 100e-6);
     table.check_most("in memory", (Limits::default().documents_loaded_max + 1) as f64);
     Ok(table)
 }

@@ -45,7 +45,7 @@ struct Kind {
 const KINDS: &[Kind] = &[
     Kind { name: "active", sizes: &[10, 100, 1_000, 4_000], quick: &[10, 100], make: active::table },
     Kind { name: "readers", sizes: &[10, 100, 1_000, 10_000], quick: &[10, 100], make: readers::table },
-    Kind { name: "documents", sizes: &[10_000, 30_000, 100_000, 200_000], quick: &[10, 100], make: documents::table },
+    Kind { name: "documents", sizes: &[10, 100, 1_000, 10_000, 100_000], quick: &[10, 100], make: documents::table },
     Kind { name: "store", sizes: &[10, 100, 1_000, 10_000, 100_000], quick: &[10, 100], make: stored::table },
     Kind {
         name: "operations",
@@ -54,7 +54,7 @@ const KINDS: &[Kind] = &[
         quick: &[100, 1_000],
         make: operations::table,
     },
-    Kind { name: "reunion", sizes: &[1_000, 2_000, 3_000], quick: &[10, 20], make: readers::reunion },
+    Kind { name: "reunion", sizes: &[10, 100, 1_000, 3_000], quick: &[10, 20], make: readers::reunion },
 ];
 
 /// What is asked for.

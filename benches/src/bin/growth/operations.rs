@@ -8,7 +8,7 @@ use crate::heap;
 use crate::table::{FLAT, LINEAR, Table, Unit};
 use crate::work::{Samples, audit, changes_beside, exchange, load, save, small_edit, take, timed};
 
-/// From here on, what takes as long as the document is long is measured once.
+/// From here on, what takes as long as the document is long is measured a few times only.
 const LARGE: usize = 100_000;
 const ROUNDS: usize = 21;
 
@@ -42,9 +42,8 @@ pub fn table(sizes: &[usize]) -> anyhow::Result<Table> {
     let mut table = Table::new("Operations in one document", &columns);
     table.note(
         "Audits that eight devices write in changes of 25 operations. *Stored* is the snapshot, *in memory* what it takes \
-         once read and *estimate* what the engine thinks it takes. *Open* reads it, *open with changes* \
-         with as many single changes beside the snapshot as there ever are; *write* makes the snapshot (with \
-         reading it back), *evict* lets it go. *Make whole* is the message for a peer that has nothing, *take whole* what \
+         once read and *estimate* what the engine thinks it takes. *Open* reads it, *open with changes* with as many single \
+         changes beside the snapshot as there ever are. *Write* makes the snapshot (with reading it back), *evict* lets it go. *Make whole* is the message for a peer that has nothing, *take whole* what \
          that peer does with it (admission included). Then one more change of one operation: *edit* writes it here, \
          *receive* takes it in, *make* is the message for a reader who lacks only that, *acknowledged* takes in the answer \
          and finds that nothing is left to say. *Return* is all that is done for a peer that comes back on a new link one \
