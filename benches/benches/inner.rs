@@ -44,7 +44,6 @@ fn decode(c: &mut Criterion) {
     let change = sync(Room::new(&Sheet::history(10)).written());
     let document = sync(whole(&mut Sheet::table(MIDDLING).load()));
     for (name, frame) in [("a change", change), ("a document of 10,000 operations", document)] {
-        group.throughput(Throughput::Bytes(frame.len() as u64));
         group.bench_function(name, |b| b.iter(|| Message::decode(black_box(&frame), &limits)));
     }
 }
@@ -261,6 +260,7 @@ fn loading(c: &mut Criterion) {
     // As they are stored until the next snapshot.
     let changes: Vec<Bytes> = (0..50).flat_map(|number| sheet.edit(&mut edited, 1_000_000 + number).chunks).collect();
     let snapshot = sheet.snapshot;
+    assert!(Document::load(Some(&snapshot), &changes).is_ok_and(|document| document.heads() == edited.heads()));
     group.bench_function("a document of 10,000 operations", |b| {
         b.iter_with_large_drop(|| Document::load(Some(black_box(&snapshot)), &changes));
     });

@@ -52,8 +52,8 @@ impl RelayProcess {
     /// Lets `perf` sample where it spends its time, from now on until it ends, into a file.
     pub fn record(&mut self, file: &Path) -> Result<()> {
         let mut perf = Command::new("perf");
-        perf.args(["record", "--quiet", "-e", "cpu-clock", "-F", "999", "--call-graph", "dwarf,16384", "-p"])
-            .arg(self.pid().to_string());
+        perf.args(["record", "--quiet", "-e", "cpu-clock", "-F", "999", "--call-graph", "dwarf,16384", "-p"]);
+        perf.arg(self.pid().to_string());
         perf.arg("-o").arg(file).stdin(Stdio::null());
         let started = perf.spawn().context("cannot run perf; on Debian it is in the package linux-perf")?;
         self.recorder = Some(started);

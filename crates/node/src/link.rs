@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use comity_engine::{CloseReason, Established, Handshake, HandshakeError, LocalPeer, Peer};
-use comity_model::{LinkId, PeerId};
+use comity_model::{Limits, LinkId, PeerId};
 use comity_net::pump::{self, Closed, Keepalive, Outgoing, Written};
 use comity_net::{Connection, Frame, Goodbye, LinkError, code};
 use comity_wire::{DecodeError, Message};
@@ -30,15 +30,37 @@ pub(crate) struct LinkQueue {
     /// Where the peer is, for evidence.
     pub remote: String,
     sender: mpsc::Sender<Outgoing>,
+    /// The lock is held while a message enters the channel, so that both have the same order.
+    account: Mutex<Account>,
+    /// What is written is reported to a shard once it is so much: to wake it for each message would cost more than to
+    /// make the message.
+    report_at: Credit,
+}
+
+/// What is queued on a link, and what has been written and not been reported.
+#[derive(Default)]
+struct Account {
     /// For each message in the channel: the shard that made it and the length of its data, which is what the engine
-    /// counts. The lock is held while a message enters the channel, so that both have the same order.
-    order: Mutex<VecDeque<(u16, usize)>>,
+    /// counts.
+    queued: VecDeque<(u16, usize)>,
+    owed: Vec<Credit>,
+}
+
+/// What was written for a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Credit {
+    shard: u16,
+    messages: usize,
+    bytes: usize,
 }
 
 impl LinkQueue {
-    fn new(capacity: usize, remote: String) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
-        let (sender, receiver) = mpsc::channel(capacity);
-        (Arc::new(Self { remote, sender, order: Mutex::default() }), receiver)
+    fn new(shards: usize, limits: &Limits, remote: String) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+        let (sender, receiver) = mpsc::channel(shards * limits.link_queue_messages_max + 16);
+        // An engine that waits for the link has used up all of its allowance, so it never waits for what is not reported.
+        let (messages, bytes) = (limits.link_queue_messages_max.div_ceil(4), limits.link_queue_bytes_max.div_ceil(4));
+        let report_at = Credit { shard: 0, messages, bytes };
+        (Arc::new(Self { remote, sender, account: Mutex::default(), report_at }), receiver)
     }
 
     /// Queues a message of a shard. Dropped when the link is gone: the engine hears of that by itself.
@@ -50,9 +72,9 @@ impl LinkQueue {
         } else {
             Outgoing::Message(message.encode())
         };
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         if self.sender.try_send(outgoing).is_ok() {
-            order.push_back((shard, data_bytes));
+            account.queued.push_back((shard, data_bytes));
         }
     }
 
@@ -73,21 +95,21 @@ impl LinkQueue {
         let _ = self.sender.try_send(Outgoing::Close(goodbye));
     }
 
-    /// Takes written messages off the list; gives messages and bytes per shard.
-    fn written(&self, messages: usize) -> Vec<(u16, usize, usize)> {
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let messages = messages.min(order.len());
-        let mut per_shard: Vec<(u16, usize, usize)> = Vec::new();
-        for (shard, bytes) in order.drain(..messages) {
-            match per_shard.iter_mut().find(|(known, ..)| *known == shard) {
-                Some((_, count, sum)) => {
-                    *count += 1;
-                    *sum += bytes;
+    /// Takes written messages off the list. Gives what is to be reported now.
+    fn written(&self, messages: usize) -> Vec<Credit> {
+        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        let Account { queued, owed } = &mut *account;
+        for (shard, bytes) in queued.drain(..messages.min(queued.len())) {
+            match owed.iter_mut().find(|credit| credit.shard == shard) {
+                Some(credit) => {
+                    credit.messages += 1;
+                    credit.bytes += bytes;
                 }
-                None => per_shard.push((shard, 1, bytes)),
+                None => owed.push(Credit { shard, messages: 1, bytes }),
             }
         }
-        per_shard
+        let least = self.report_at;
+        owed.extract_if(.., |credit| credit.messages >= least.messages || credit.bytes >= least.bytes).collect()
     }
 }
 
@@ -187,8 +209,7 @@ pub(crate) async fn run(
     };
     // Undone when this future is dropped at any point.
     let registration = Registration { inner: Arc::clone(inner), link: info.link };
-    let places = inner.shards.len() * inner.limits.link_queue_messages_max + 16;
-    let (queue, outbound) = LinkQueue::new(places, info.remote.clone());
+    let (queue, outbound) = LinkQueue::new(inner.shards.len(), &inner.limits, info.remote.clone());
     for shard in &inner.shards {
         shard.link_up(info.link, info.peer.clone(), Arc::clone(&queue));
     }
@@ -357,8 +378,40 @@ impl pump::Handler for Handler {
     }
 
     fn written(&self, written: Written) {
-        for (shard, messages, bytes) in self.queue.written(written.messages) {
+        for Credit { shard, messages, bytes } in self.queue.written(written.messages) {
             self.inner.shards[usize::from(shard)].written(self.link, messages, bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_is_reported_by_the_quarter_and_none_is_forgotten() {
+        let mut limits = Limits::default();
+        (limits.link_queue_messages_max, limits.link_queue_bytes_max) = (8, 1_000);
+        let (queue, mut outbound) = LinkQueue::new(2, &limits, "somewhere".to_owned());
+        let peer = PeerId::new("peer").unwrap();
+        let message = |bytes: usize| Message::Sync {
+            sender: peer.clone(),
+            target: peer.clone(),
+            document: comity_model::DocumentId::from_bytes([1; 16]),
+            data: vec![0; bytes].into(),
+        };
+        for (shard, bytes) in [(0, 10), (1, 10), (0, 10), (1, 300), (0, 1)] {
+            queue.post(shard, &message(bytes));
+        }
+        assert_eq!(outbound.len(), 5);
+        let credit = |shard, messages, bytes| Credit { shard, messages, bytes };
+        assert_eq!(queue.written(2), []);
+        assert_eq!(queue.written(1), [credit(0, 2, 20)]);
+        assert_eq!(queue.written(2), [credit(1, 2, 310)], "by bytes; the last of shard 0 is kept");
+        queue.post(0, &message(1));
+        assert_eq!(queue.written(9), [credit(0, 2, 2)]);
+        outbound.close();
+        queue.post(0, &message(1));
+        assert_eq!(queue.written(1), [], "what the link does not take is not counted");
     }
 }

@@ -1,12 +1,12 @@
 //! `cargo xtask profile`: where our relay spends its time in each scenario of the benchmark.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::bench;
-use crate::steps::execute;
 
 /// The scenarios, when none is named.
 const ALL: &[&str] = &[
@@ -22,10 +22,13 @@ const ALL: &[&str] = &[
 ];
 
 /// Share of the time, in percent, below which a function is not listed.
-const LEAST: &str = "1";
+const LEAST: &str = "2";
 
-/// Runs each scenario once while `perf` samples the relay, and prints the functions that took most of its time. The
-/// samples stay in `target/profile`, for `perf annotate`.
+/// Longest line: names of generic functions go on for ever.
+const LINE_MAX: usize = 140;
+
+/// Runs each scenario once while `perf` samples the relay. Prints how its threads share the time, and the functions in
+/// which most of it went by, with what they call. The samples stay in `target/profile`, for `perf report`.
 ///
 /// # Errors
 /// When `perf` is missing or may not sample, or a scenario fails.
@@ -41,9 +44,23 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
         bench::load(&flags.map(str::to_owned))?;
         for entry in fs::read_dir(&folder)? {
             let file = entry?.path();
-            let mut report = Command::new("perf");
-            report.args(["report", "--stdio", "--quiet", "--percent-limit", LEAST, "--sort", "symbol", "-i"]);
-            execute(report.arg(&file))?;
+            println!("\n{scenario}, {}", file.display());
+            report(&file, &["--no-children", "--sort", "comm"])?;
+            report(&file, &["--children", "--sort", "symbol", "--percent-limit", LEAST])?;
+        }
+    }
+    Ok(())
+}
+
+fn report(file: &Path, flags: &[&str]) -> anyhow::Result<()> {
+    let mut perf = Command::new("perf");
+    perf.args(["report", "--stdio", "--quiet", "--call-graph", "none"]).args(flags).arg("-i").arg(file);
+    let output = perf.output().context("cannot run perf; on Debian it is in the package linux-perf")?;
+    ensure!(output.status.success(), "perf report: {}", String::from_utf8_lossy(&output.stderr));
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if !words.is_empty() {
+            println!("  {}", words.join(" ").chars().take(LINE_MAX).collect::<String>());
         }
     }
     Ok(())

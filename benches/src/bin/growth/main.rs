@@ -4,6 +4,7 @@
 mod active;
 mod archive;
 mod documents;
+mod heads;
 mod heap;
 mod operations;
 mod readers;
@@ -27,7 +28,7 @@ Usage: growth [TABLE...] [--quick] [--markdown FILE]
 
 Prints how cost grows, as Markdown; ends with 1 when a cost grows faster than it may.
 
-  TABLE            active, readers, documents, store, operations, reunion; all of them when none is named
+  TABLE            active, readers, documents, store, operations, heads, reunion; all when none is named
   --quick          small sizes only: seconds instead of minutes
   --markdown FILE  writes the tables into a file, too
 ";
@@ -54,6 +55,7 @@ const KINDS: &[Kind] = &[
         quick: &[100, 1_000],
         make: operations::table,
     },
+    Kind { name: "heads", sizes: &[10, 100, 1_000, 4_000], quick: &[10, 20], make: heads::table },
     Kind { name: "reunion", sizes: &[10, 100, 1_000, 3_000], quick: &[10, 20], make: readers::reunion },
 ];
 

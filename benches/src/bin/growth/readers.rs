@@ -211,10 +211,10 @@ pub fn reunion(sizes: &[usize]) -> anyhow::Result<Table> {
     let mut table = Table::new("Reunion: every link brings a change before the engine settles once", &columns);
     table.note(
         "As many changes as links have to reach as many links, so the work is their product, and what is to be flat is \
-         *per link and change*. *Receive* takes in all changes, and \
-         settles a first time; each marks every link, so one of them may cost as much as \
-         there are links. *Settle* makes all messages, once the changes are on disk. *Heads stored* go to the store beside the changes. *Peak memory* is \
-         what it takes above the calm before. A document may have 5,000 actors.",
+         *per link and change*. *Receive* takes in all changes, and settles a first time; each marks every link, so one of \
+         them may cost as much as there are links. *Settle* makes all messages, once the changes are on disk. *Heads \
+         stored* go to the store beside the changes. *Peak memory* is what it takes above the calm before. A document may \
+         have 5,000 actors.",
     );
     for size in sizes {
         table.row(measure_reunions(*size)?);
