@@ -75,6 +75,10 @@ macro_rules! engine_store {
                 self.0.call("acknowledge what it reported", |store| Ok(store.acknowledge()))?
             }
 
+            fn ends_by_itself(&self) -> bool {
+                true
+            }
+
             fn checkpoint(&self) -> Result<(), StoreError> {
                 self.0.long_call("make a checkpoint", Store::checkpoint)
             }

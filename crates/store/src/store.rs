@@ -69,6 +69,12 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Tells whether every call ends by itself, with an error at a deadline if it must. Then a writer commits on its own
+    /// thread; else it keeps one more, which it can leave behind.
+    fn ends_by_itself(&self) -> bool {
+        false
+    }
+
     /// Makes the engine itself durable and drops the journal. Happens by itself as the journal grows.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::work::{audit, save};
 
 /// What is in memory, by what is used.
 pub fn table(sizes: &[usize]) -> anyhow::Result<Table> {
-    let known = sizes.iter().max().copied().unwrap_or(0) + 1_000;
+    let known = sizes.iter().max().map_or(0, |most| most + most / 4);
     let columns = [
         ("used", Unit::Count),
         ("in memory", Unit::Count),
