@@ -104,7 +104,7 @@ impl Document {
     }
 
     pub(crate) fn has(&self, hash: &automerge::ChangeHash) -> bool {
-        self.heads.as_slice().contains(&convert::hash(*hash)) || self.inner.get_change_meta_by_hash(hash).is_some()
+        self.heads.contains(&convert::hash(*hash)) || self.inner.get_change_meta_by_hash(hash).is_some()
     }
 
     /// Tells whether everything that the heads name is part of the document.

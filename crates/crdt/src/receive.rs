@@ -311,7 +311,8 @@ fn note_flags(session: &mut SyncSession, message: &Message) {
 /// Gives what both have after a message brought changes: the heads that it brought, and those shared before that are
 /// heads still.
 fn advanced_heads(before: &Heads, now: &Heads, shared: &[automerge::ChangeHash]) -> Vec<automerge::ChangeHash> {
-    let before = before.as_slice();
-    let is_shared = |hash: &ChangeHash| !before.contains(hash) || shared.contains(&convert::their_hash(*hash));
+    // There may be thousands, when many devices were offline at once.
+    let shared = convert::heads(shared);
+    let is_shared = |hash: &ChangeHash| !before.contains(hash) || shared.contains(hash);
     now.as_slice().iter().filter(|hash| is_shared(hash)).copied().map(convert::their_hash).collect()
 }

@@ -54,6 +54,11 @@ impl Heads {
         &self.0
     }
 
+    /// Tells whether a change is one of the heads, in time that follows the logarithm of their number.
+    pub fn contains(&self, hash: &ChangeHash) -> bool {
+        self.0.binary_search(hash).is_ok()
+    }
+
     /// Tells whether nothing has been written.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -6,7 +6,7 @@ use comity_crdt::{Document, SyncSession};
 
 use crate::heap;
 use crate::table::{FLAT, LINEAR, Table, Unit};
-use crate::work::{Samples, audit, changes_beside, exchange, load, save, small_edit, take, timed};
+use crate::work::{Samples, audit, changes_beside, edit_entry, entries_of, exchange, load, save, take, timed};
 
 /// From here on, what takes as long as the document is long is measured a few times only.
 const LARGE: usize = 100_000;
@@ -44,7 +44,8 @@ pub fn table(sizes: &[usize]) -> anyhow::Result<Table> {
         "Audits that eight devices write in changes of 25 operations. *Stored* is the snapshot, *in memory* what it takes \
          once read and *estimate* what the engine thinks it takes. *Open* reads it, *open with changes* with as many single \
          changes beside the snapshot as there ever are. *Write* makes the snapshot (with reading it back), *evict* lets it go. *Make whole* is the message for a peer that has nothing, *take whole* what \
-         that peer does with it (admission included). Then one more change of one operation: *edit* writes it here, \
+         that peer does with it (admission included). Then one more change of one operation, to entries all over the document in turn (Automerge walks \
+         over all that stands before the key when it takes one in): *edit* writes it here, \
          *receive* takes it in, *make* is the message for a reader who lacks only that, *acknowledged* takes in the answer \
          and finds that nothing is left to say. *Return* is all that is done for a peer that comes back on a new link one \
          change behind. `price_free_bytes_max` is 512 MiB here: with the default of 96 MiB, audits as repetitive as these \
@@ -78,7 +79,7 @@ fn measure(size: usize) -> anyhow::Result<Vec<f64>> {
     let snapshot = save(&writer)?;
     let whole = measure_whole(size, &snapshot)?;
     let mut relay = load(&snapshot)?;
-    let one = measure_one(&mut writer, &mut relay, &snapshot)?;
+    let one = measure_one(&mut writer, &mut relay, &snapshot, entries_of(size))?;
     let mut row = vec![operations, changes, snapshot.len() as f64];
     row.extend(whole);
     row.extend(one);
@@ -124,8 +125,13 @@ fn measure_whole(size: usize, snapshot: &Bytes) -> anyhow::Result<[f64; 8]> {
     Ok([in_memory, estimate, open, open_all, write, evict, make, take_whole])
 }
 
-/// Measures what one more change costs.
-fn measure_one(writer: &mut Document, relay: &mut Document, snapshot: &Bytes) -> anyhow::Result<[f64; 5]> {
+/// Measures what one more change costs: to entries all over the document.
+fn measure_one(
+    writer: &mut Document,
+    relay: &mut Document,
+    snapshot: &Bytes,
+    entries: usize,
+) -> anyhow::Result<[f64; 5]> {
     let [mut edit, mut receive, mut make, mut acknowledged, mut back] = <[Samples; 5]>::default();
     let (mut to_writer, mut to_relay) = (SyncSession::new(), SyncSession::new());
     exchange(relay, &mut to_writer, writer, &mut to_relay)?;
@@ -134,7 +140,7 @@ fn measure_one(writer: &mut Document, relay: &mut Document, snapshot: &Bytes) ->
     exchange(relay, &mut to_reader, &mut reader, &mut from_reader)?;
     for round in 0..ROUNDS {
         let kept = [to_reader.encode(), from_reader.encode()];
-        let (edited, time) = timed(|| small_edit(writer, 0, round));
+        let (edited, time) = timed(|| edit_entry(writer, round, round * entries / ROUNDS));
         edited?;
         edit.add(time);
         let news = writer.generate(&mut to_relay).context("the writer is silent")?;

@@ -229,7 +229,7 @@ pub fn reunion(sizes: &[usize]) -> anyhow::Result<Table> {
 
 /// Takes the middle one of several small reunions, by the time that settling takes: one that was interrupted says nothing.
 fn measure_reunions(links: usize) -> anyhow::Result<Vec<f64>> {
-    let rounds = if links <= 100 { 5 } else { 1 };
+    let rounds = if links <= 100 { 3 } else { 1 };
     let mut rows = (0..rounds).map(|_| measure_reunion(links)).collect::<Result<Vec<_>, _>>()?;
     rows.sort_by(|a, b| a[3].total_cmp(&b[3]));
     Ok(rows.swap_remove(rounds / 2))

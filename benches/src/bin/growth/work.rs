@@ -37,7 +37,7 @@ pub fn actor(number: usize) -> ActorId {
 /// Makes an audit of about so many operations: every register of it is written twice. Gives its chunks, too.
 pub fn audit(operations: usize) -> anyhow::Result<(Document, Vec<Bytes>)> {
     let changes = (operations / OPERATIONS_PER_CHANGE).max(1);
-    let entries = (changes * ENTRIES_PER_CHANGE / 2).max(ENTRIES_PER_CHANGE);
+    let entries = entries_of(operations);
     let (mut document, mut chunks) = (Document::new(), Vec::new());
     for number in 0..changes {
         let mut writes = Vec::new();
@@ -51,6 +51,12 @@ pub fn audit(operations: usize) -> anyhow::Result<(Document, Vec<Bytes>)> {
         chunks.extend(edit(&mut document, number % WRITERS, number, &writes, &limits())?);
     }
     Ok((document, chunks))
+}
+
+/// How many entries such an audit has.
+pub fn entries_of(operations: usize) -> usize {
+    let changes = (operations / OPERATIONS_PER_CHANGE).max(1);
+    (changes * ENTRIES_PER_CHANGE / 2).max(ENTRIES_PER_CHANGE)
 }
 
 fn value(number: usize, column: usize) -> comity_model::Value {
@@ -69,7 +75,13 @@ pub fn set(entry: usize, field: &str, value: comity_model::Value) -> anyhow::Res
     Ok(Write::Set { key: format!("M{entry:06}/{field}").parse()?, value })
 }
 
-/// Makes the smallest change there is: one status of one entry. Another one for each number.
+/// Makes the smallest change there is, to an entry: what one costs depends on where its key stands in the document.
+pub fn edit_entry(document: &mut Document, number: usize, entry: usize) -> anyhow::Result<Vec<Bytes>> {
+    let write = set(entry, "status", format!("seen {number}").as_str().into())?;
+    edit(document, 0, number, &[write], &limits())
+}
+
+/// Makes the smallest change there is: one status of one of the first entries. Another one for each number.
 pub fn small_edit(document: &mut Document, device: usize, number: usize) -> anyhow::Result<Vec<Bytes>> {
     edit(document, device, number, &[small_write(device, number)?], &limits())
 }
