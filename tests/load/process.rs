@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a relay may take to end in good order: its drain deadline, and time for the store.
@@ -88,6 +88,17 @@ impl RelayProcess {
             ensure!(Instant::now() < until, "the relay runs {} s after SIGTERM", within.as_secs());
             // The standard library cannot wait for a process with a deadline.
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Checks that it has not ended by itself.
+    ///
+    /// # Errors
+    /// How it ended, when it has.
+    pub fn check_running(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("the relay process ended by itself with {status}"),
+            None => Ok(()),
         }
     }
 

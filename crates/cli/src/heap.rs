@@ -15,10 +15,15 @@ use std::time::{Duration, Instant};
 /// Between two times that free memory is given back.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Gives the process one heap for each core, unless `MALLOC_ARENA_MAX` says otherwise; to be called before there is a
+/// Longest time between them, however long it took.
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Gives the process one heap for each core, unless the environment says otherwise; to be called before there is a
 /// second thread.
 pub fn one_for_each_core() {
-    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
+    let tunables = std::env::var_os("GLIBC_TUNABLES").unwrap_or_default();
+    let is_set = tunables.to_string_lossy().contains("glibc.malloc.arena_max");
+    if std::env::var_os("MALLOC_ARENA_MAX").is_none() && !is_set {
         set_heaps(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64)));
     }
 }
@@ -30,7 +35,7 @@ pub fn give_back_now_and_then() {
             let start = Instant::now();
             trim();
             // Whoever wants memory of a heap meanwhile waits, so a large one is not looked at as often.
-            std::thread::sleep(PAUSE.max(start.elapsed() * 1_000));
+            std::thread::sleep((start.elapsed() * 1_000).clamp(PAUSE, PAUSE_MAX));
         }
     };
     // Without it the process has more memory than it needs, and works as well.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use comity_crdt::{Admitted, admit};
+use comity_crdt::{Admitted, ReceiveError, admit};
 use comity_model::{DocumentId, Instant, LinkId};
 
 use crate::Engine;
@@ -34,6 +34,11 @@ impl Arrived {
         self.places.contains_key(&(document, link))
     }
 
+    /// Tells whether something of any link waits for a document.
+    fn has_for(&self, document: DocumentId) -> bool {
+        self.places.range((document, LinkId(0))..=(document, LinkId(u64::MAX))).next().is_some()
+    }
+
     fn push(&mut self, document: DocumentId, message: SyncMessage) {
         self.bytes += message.bytes.len();
         let place = *self.places.entry((document, message.link)).or_insert(self.runs.len());
@@ -47,11 +52,17 @@ impl Arrived {
 impl Engine {
     /// Takes in a message for a document in memory: at once when it brings nothing, else with what else arrives.
     pub(crate) fn arrive(&mut self, now: Instant, document: DocumentId, message: SyncMessage) {
-        let follows = self.arrived.has(document, message.link);
-        if !message.admitted.has_changes() && !follows {
-            return self.apply(now, document, message);
+        let link = message.link;
+        if !message.admitted.has_changes() && !self.arrived.has(document, link) {
+            // What it asks for or speaks of may have come with others.
+            let is_here = |heads| self.document(&document).is_some_and(|content| content.covers(heads));
+            if self.arrived.has_for(document) && (message.is_request || !is_here(&message.admitted.heads())) {
+                self.apply_arrived(now);
+            }
+            return self.deliver(now, document, message);
         }
-        if message.bytes.len() > MESSAGE_BYTES_MAX {
+        let is_refused = self.links.get(&link).is_some_and(|state| state.refused.contains(&document));
+        if message.bytes.len() > MESSAGE_BYTES_MAX || is_refused {
             self.apply_arrived(now);
             return self.deliver(now, document, message);
         }
@@ -64,6 +75,11 @@ impl Engine {
     /// Applies what has arrived.
     pub(crate) fn apply_arrived(&mut self, now: Instant) {
         for (document, run) in std::mem::take(&mut self.arrived).runs {
+            if !run.first().is_some_and(|message| self.links.contains_key(&message.link)) {
+                continue;
+            }
+            // It may have been forgotten since.
+            self.touch(now, document);
             let is_ready = |slot: &Slot| matches!(slot.content, Content::Ready(_)) && !slot.reload;
             // It may have broken over what came before. What waits is counted one by one.
             let messages = if self.slots.get(&document).is_some_and(is_ready) { put_together(run) } else { run };
@@ -74,7 +90,14 @@ impl Engine {
     }
 
     /// Takes in by itself each of the messages that were put together: something is wrong with one of them.
-    pub(crate) fn take_apart(&mut self, now: Instant, document: DocumentId, link: LinkId, parts: Vec<(bool, Bytes)>) {
+    pub(crate) fn take_apart(
+        &mut self,
+        now: Instant,
+        document: DocumentId,
+        link: LinkId,
+        parts: Vec<(bool, Bytes)>,
+        error: &ReceiveError,
+    ) {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         let is_broken = matches!(&slot.content, Content::Ready(content) if content.is_broken());
         let limits = &self.config.limits;
@@ -86,7 +109,10 @@ impl Engine {
         let messages: Vec<SyncMessage> = parts.into_iter().filter_map(again).collect();
         if is_broken {
             messages.into_iter().rev().for_each(|message| slot.wait_first(message));
-            return self.reload_after_peer(document);
+            return match error {
+                ReceiveError::Waited => self.reload_after_peer(document),
+                _ => self.broken_by(link, document),
+            };
         }
         for message in messages {
             self.deliver(now, document, message);
@@ -97,6 +123,10 @@ impl Engine {
 /// Makes one message of all that a link sent for a document.
 fn put_together(run: Vec<SyncMessage>) -> Vec<SyncMessage> {
     let [_, .., last] = &run[..] else { return run };
+    if run.iter().any(|message| message.admitted.heads().is_empty()) {
+        // One that says in between that it has nothing means what it sent before it, not what came after.
+        return run;
+    }
     let (link, is_request, bytes) = (last.link, last.is_request, last.bytes.clone());
     let parts = run.iter().map(|message| (message.is_request, message.bytes.clone())).collect();
     let admitted = Admitted::joined(run.into_iter().map(|message| message.admitted));

@@ -17,10 +17,15 @@ const BROKEN_MAX: usize = 64;
 
 impl Engine {
     pub(crate) fn received(&mut self, now: Instant, link: LinkId, message: Message) {
-        let Some(state) = self.links.get(&link) else { return };
         let is_relayed = matches!(message, Message::Ephemeral { .. });
+        if !matches!(message, Message::Sync { .. } | Message::Request { .. } | Message::Ephemeral { .. }) {
+            // It may be the last that is taken from this link; what it sent before was in order.
+            self.apply_arrived(now);
+        }
+        let Some(state) = self.links.get(&link) else { return };
         if let Some(claimed) = message.sender().filter(|sender| !is_relayed && **sender != state.peer.id) {
             let claimed = claimed.clone();
+            self.apply_arrived(now);
             return self.refuse_message(link, &message, CloseReason::ForgedSender { claimed });
         }
         match message {
@@ -65,6 +70,7 @@ impl Engine {
         let Some(state) = self.links.get(&link) else { return };
         let who = Who::Peer { id: &state.peer.id, storage: state.peer.storage.as_ref() };
         if let Verdict::Denied { reason } = self.config.rulebook.may_read(&who, &document) {
+            self.apply_arrived(now);
             return self.close(link, CloseReason::Denied { reason });
         }
         let admitted = match admit(&bytes, &self.config.limits) {
@@ -93,7 +99,8 @@ impl Engine {
         let peer = slot.peers.entry(link).or_default();
         peer.has_spoken = true;
         peer.lacks = false;
-        if matches!(slot.content, Content::Ready(_)) && !slot.reload {
+        let is_ready = matches!(slot.content, Content::Ready(_)) && !slot.reload;
+        if is_ready || self.arrived.has(document, link) {
             self.arrive(now, document, message);
         } else {
             self.deliver(now, document, message);
@@ -144,7 +151,7 @@ impl Engine {
         let received = content.receive(session, admitted, &self.config.limits);
         let received = match received {
             Ok(received) => received,
-            Err(_) if !parts.is_empty() => return self.take_apart(now, document, link, parts),
+            Err(error) if !parts.is_empty() => return self.take_apart(now, document, link, parts, &error),
             Err(ReceiveError::Waited) => {
                 // Not this peer's fault, or not for all that is known: it is tried with nothing waiting.
                 if let Ok(admitted) = admit(&bytes, &self.config.limits) {
@@ -253,7 +260,7 @@ impl Engine {
 
     /// Reads a document again that broke over what a peer sent. That costs more than the message did, so a link may do so
     /// only so often.
-    fn broken_by(&mut self, link: LinkId, document: DocumentId) {
+    pub(crate) fn broken_by(&mut self, link: LinkId, document: DocumentId) {
         self.reload_after_peer(document);
         let Some(state) = self.links.get_mut(&link) else { return };
         state.broke += 1;
@@ -297,6 +304,9 @@ impl Engine {
 
     /// Closes a link. The driver answers with `LinkDown`; until then, nothing more is taken from it or sent to it.
     pub(crate) fn close(&mut self, link: LinkId, reason: CloseReason) {
+        if !self.links.contains_key(&link) {
+            return;
+        }
         self.link_down(link);
         self.effects.push(Effect::Close { link, reason });
     }

@@ -42,6 +42,7 @@ mod losses;
 mod node;
 mod open;
 mod places;
+mod queue;
 mod shard;
 mod space;
 mod status;

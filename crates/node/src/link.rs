@@ -1,117 +1,24 @@
 //! One link: handshake, then frames in and out.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use comity_engine::{CloseReason, Established, Handshake, HandshakeError, LocalPeer, Peer};
-use comity_model::{Limits, LinkId, PeerId};
-use comity_net::pump::{self, Closed, Keepalive, Outgoing, Written};
+use comity_engine::{Established, Handshake, HandshakeError, LocalPeer, Peer};
+use comity_model::{LinkId, PeerId};
+use comity_net::pump::{self, Closed, Keepalive, Written};
 use comity_net::{Connection, Frame, Goodbye, LinkError, code};
 use comity_wire::{DecodeError, Message};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use crate::clock;
 use crate::evidence::{Kind, Refused};
 use crate::node::Inner;
-
-/// Data from this length on are not copied for each link: many peers that do not read may have asked for the same.
-const LONG_BYTES: usize = 16 * 1024;
+use crate::queue::{Credit, LinkQueue};
 
 /// Longest time for a last word to a peer that may not listen.
 const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
-
-/// The messages on their way to one link's socket, and whose they are.
-///
-/// Engines never hand over more than their limit, so the channel behind it cannot fill up.
-pub(crate) struct LinkQueue {
-    /// Where the peer is, for evidence.
-    pub remote: String,
-    sender: mpsc::Sender<Outgoing>,
-    /// The lock is held while a message enters the channel, so that both have the same order.
-    account: Mutex<Account>,
-    /// What is written is reported to a shard once it is so much: to wake it for each message would cost more than to
-    /// make the message.
-    report_at: Credit,
-}
-
-/// What is queued on a link, and what has been written and not been reported.
-#[derive(Default)]
-struct Account {
-    /// For each message in the channel: the shard that made it and the length of its data, which is what the engine
-    /// counts.
-    queued: VecDeque<(u16, usize)>,
-    owed: Vec<Credit>,
-}
-
-/// What was written for a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Credit {
-    shard: u16,
-    messages: usize,
-    bytes: usize,
-}
-
-impl LinkQueue {
-    fn new(shards: usize, limits: &Limits, remote: String) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
-        let (sender, receiver) = mpsc::channel(shards * limits.link_queue_messages_max + 16);
-        // An engine that waits for the link has used up all of its allowance, so it never waits for what is not reported.
-        let (messages, bytes) = (limits.link_queue_messages_max.div_ceil(4), limits.link_queue_bytes_max.div_ceil(4));
-        let report_at = Credit { shard: 0, messages, bytes };
-        (Arc::new(Self { remote, sender, account: Mutex::default(), report_at }), receiver)
-    }
-
-    /// Queues a message of a shard. Dropped when the link is gone: the engine hears of that by itself.
-    pub fn post(&self, shard: u16, message: &Message) {
-        let data_bytes = message.data().map_or(0, Bytes::len);
-        let outgoing = if data_bytes >= LONG_BYTES {
-            let (head, data) = message.encode_apart();
-            Outgoing::Parts(head, data)
-        } else {
-            Outgoing::Message(message.encode())
-        };
-        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.sender.try_send(outgoing).is_ok() {
-            account.queued.push_back((shard, data_bytes));
-        }
-    }
-
-    /// Ends the link after what was queued before.
-    pub fn close(&self, reason: &CloseReason) {
-        let close_code = match reason {
-            CloseReason::Denied { .. } => code::FORBIDDEN,
-            CloseReason::Store { .. } => code::INTERNAL,
-            CloseReason::ForgedSender { .. } | CloseReason::OutOfPlace { .. } => code::PROTOCOL,
-            _ => code::POLICY,
-        };
-        self.end(Goodbye::new(close_code, reason.to_string()));
-    }
-
-    /// Ends the link with a goodbye, after what was queued before.
-    pub fn end(&self, goodbye: Goodbye) {
-        // A link that is gone needs no closing.
-        let _ = self.sender.try_send(Outgoing::Close(goodbye));
-    }
-
-    /// Takes written messages off the list. Gives what is to be reported now.
-    fn written(&self, messages: usize) -> Vec<Credit> {
-        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-        let Account { queued, owed } = &mut *account;
-        for (shard, bytes) in queued.drain(..messages.min(queued.len())) {
-            match owed.iter_mut().find(|credit| credit.shard == shard) {
-                Some(credit) => {
-                    credit.messages += 1;
-                    credit.bytes += bytes;
-                }
-                None => owed.push(Credit { shard, messages: 1, bytes }),
-            }
-        }
-        let least = self.report_at;
-        owed.extract_if(.., |credit| credit.messages >= least.messages || credit.bytes >= least.bytes).collect()
-    }
-}
 
 /// A link as the status shows it.
 #[derive(Clone, Debug)]
@@ -381,37 +288,5 @@ impl pump::Handler for Handler {
         for Credit { shard, messages, bytes } in self.queue.written(written.messages) {
             self.inner.shards[usize::from(shard)].written(self.link, messages, bytes);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn what_is_written_is_reported_by_the_quarter_and_none_is_forgotten() {
-        let mut limits = Limits::default();
-        (limits.link_queue_messages_max, limits.link_queue_bytes_max) = (8, 1_000);
-        let (queue, mut outbound) = LinkQueue::new(2, &limits, "somewhere".to_owned());
-        let peer = PeerId::new("peer").unwrap();
-        let message = |bytes: usize| Message::Sync {
-            sender: peer.clone(),
-            target: peer.clone(),
-            document: comity_model::DocumentId::from_bytes([1; 16]),
-            data: vec![0; bytes].into(),
-        };
-        for (shard, bytes) in [(0, 10), (1, 10), (0, 10), (1, 300), (0, 1)] {
-            queue.post(shard, &message(bytes));
-        }
-        assert_eq!(outbound.len(), 5);
-        let credit = |shard, messages, bytes| Credit { shard, messages, bytes };
-        assert_eq!(queue.written(2), []);
-        assert_eq!(queue.written(1), [credit(0, 2, 20)]);
-        assert_eq!(queue.written(2), [credit(1, 2, 310)], "by bytes; the last of shard 0 is kept");
-        queue.post(0, &message(1));
-        assert_eq!(queue.written(9), [credit(0, 2, 2)]);
-        outbound.close();
-        queue.post(0, &message(1));
-        assert_eq!(queue.written(1), [], "what the link does not take is not counted");
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use self::worker::Worker;
 use crate::evidence::Keeper;
-use crate::link::LinkQueue;
+use crate::queue::LinkQueue;
 
 mod worker;
 

@@ -29,9 +29,8 @@ pub struct WriterOptions {
     pub group_submissions_max: usize,
     /// Most bytes in one group. 8 MiB by default.
     pub group_bytes_max: usize,
-    /// How long a group may take before the store is given up. Stores with an engine have their own, shorter deadline,
-    /// which knows when the engine's files are written anew in between; this one is for all others, and the last
-    /// resort, longer than any of theirs. 24 h by default.
+    /// How long a group may take before the store is given up. Stores with an engine have their own deadline, which
+    /// knows when the engine's files are written anew in between; this one is for all others. 24 h by default.
     pub deadline: Duration,
 }
 

@@ -8,46 +8,33 @@ use anyhow::{Context, ensure};
 
 use crate::bench;
 
-/// The scenarios, when none is named.
-const ALL: &[&str] = &[
-    "fan-out-50",
-    "fan-out-200",
-    "closed-loop",
-    "in-flight-16",
-    "idle",
-    "catch-up",
-    "stampede",
-    "reunion-50",
-    "reunion-200",
-];
-
 /// Share of the time, in percent, below which a function is not listed.
 const LEAST: &str = "2";
 
 /// Longest line: names of generic functions go on for ever.
 const LINE_MAX: usize = 140;
 
-/// Runs each scenario once while `perf` samples the relay. Prints how its threads share the time, and the functions in
+/// Runs each scenario, or those named, once while `perf` samples the relay. Prints how its threads share the time, and the functions in
 /// which most of it went by, with what they call. The samples stay in `target/profile`, for `perf report`.
 ///
 /// # Errors
 /// When `perf` is missing or may not sample, or a scenario fails.
 pub fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let asked: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    for scenario in if asked.is_empty() { ALL } else { &asked[..] } {
-        let folder = crate::root().join("target/profile").join(scenario);
-        // What an earlier run left.
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let place = folder.to_string_lossy().into_owned();
-        let flags = ["--rounds", "1", "--server", "comity", "--scenario", scenario, "--samples", &place];
-        bench::load(&flags.map(str::to_owned))?;
-        for entry in fs::read_dir(&folder)? {
-            let file = entry?.path();
-            println!("\n{scenario}, {}", file.display());
-            report(&file, &["--no-children", "--sort", "comm"])?;
-            report(&file, &["--children", "--sort", "symbol", "--percent-limit", LEAST])?;
-        }
+    let folder = crate::root().join("target/profile");
+    // What an earlier run left.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let place = folder.to_string_lossy().into_owned();
+    let mut flags = ["--rounds", "1", "--server", "comity", "--samples", &place].map(str::to_owned).to_vec();
+    flags.extend(arguments.iter().flat_map(|scenario| ["--scenario".to_owned(), scenario.clone()]));
+    bench::load(&flags)?;
+    let files: Result<Vec<_>, _> = fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut files = files?;
+    files.sort();
+    for file in files {
+        println!("\n{}", file.display());
+        report(&file, &["--no-children", "--sort", "comm"])?;
+        report(&file, &["--children", "--sort", "symbol", "--percent-limit", LEAST])?;
     }
     Ok(())
 }

@@ -21,6 +21,9 @@ pub fn draw(report: &Report) -> String {
     let mut y = TOP;
     for scenario in report.scenarios() {
         for (i, metric) in scenario.metrics.iter().enumerate() {
+            if report.median(scenario, i, Server::Comity).is_none() {
+                continue;
+            }
             let title = if i == 0 { scenario.title } else { "" };
             let name = escape(&format!("{} ({})", metric.name, metric.unit));
             if i == 0 {
@@ -29,11 +32,10 @@ pub fn draw(report: &Report) -> String {
             }
             let _ = writeln!(rows, r##"<text x="{}" y="{}" text-anchor="end">{name}</text>"##, LEFT - 10.0, y + 16.0);
             for (peer, class, down) in [(Server::Samod, "samod", 0.0), (Server::JavaScript, "js", 13.0)] {
-                if !report.has_run(scenario, peer) {
-                    continue;
-                }
                 let at = y + down;
                 match report.ratio(scenario, i, peer) {
+                    // It was not run, or there is nothing to compare.
+                    None if !report.has_run(scenario, peer) || report.median(scenario, i, peer).is_some() => {}
                     Some(ratio) => {
                         let (from, to) = (x(1.0), x(ratio));
                         let (start, length) = (from.min(to), (to - from).abs().max(1.0));
@@ -120,6 +122,9 @@ mod tests {
         report.add(scenario, Server::JavaScript, Outcome::Failed("why".to_owned()));
         let chart = draw(&report);
         assert!(chart.contains("10.0 ×") && chart.contains("does not finish"), "{chart}");
+        let mut without_ours = Report::new(1, String::new());
+        without_ours.add(scenario, Server::Samod, finished(5.0));
+        assert!(!draw(&without_ours).contains("does not finish"), "nothing is said of whom nobody was compared with");
         assert!(x(10.0) > x(1.0) && x(0.1) == x(LEAST) && x(5_000.0) == x(MOST));
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use automerge::sync::{self, SyncDoc};
 use automerge::transaction::Transactable;
 use automerge::{ActorId, Automerge, ChangeHash, ROOT, ReadDoc};
@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::Fatal;
 
 /// How many different fields the writers of a document set, over and over.
 const FIELDS: i64 = 100;
@@ -266,11 +268,17 @@ impl Socket {
 }
 
 /// Checks that two clients hold the same document.
+///
+/// # Errors
+/// [`Fatal`]: no figure counts when a document is wrong.
 pub fn check_equal(a: &Client, b: &Client, document: DocumentId) -> Result<()> {
     let (mine, others) = (a.replica(document)?, b.replica(document)?);
-    ensure!(mine.heads() == others.heads(), "{} and {} ended with different heads", a.name, b.name);
-    let same = mine.content.hydrate(None) == others.content.hydrate(None);
-    ensure!(same, "{} and {} have equal heads and different contents", a.name, b.name);
+    if mine.heads() != others.heads() {
+        bail!(Fatal(format!("{} and {} ended with different heads", a.name, b.name)));
+    }
+    if mine.content.hydrate(None) != others.content.hydrate(None) {
+        bail!(Fatal(format!("{} and {} have equal heads and different contents", a.name, b.name)));
+    }
     Ok(())
 }
 

@@ -12,8 +12,8 @@ mod report;
 mod scenarios;
 mod server;
 
-use std::fs;
 use std::path::Path;
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 
@@ -22,24 +22,35 @@ use report::{Outcome, Report};
 use scenarios::{DEADLINE, Scenario, Stage};
 use server::Server;
 
+/// What ends the whole benchmark: a relay that cannot be started, a document that is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Fatal(String);
+
 /// Runs the benchmark and prints its table.
 ///
 /// # Errors
-/// When nothing can be run, or a replica ends with something else than the others: a failure of a relay to finish in
-/// time is a result, a wrong document is not.
+/// When a relay cannot be started, a replica ends with something else than the others, or our own relay fails. That
+/// another one hangs up or does not finish is a result.
 pub async fn run(arguments: &[String]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--help") {
         print!("{USAGE}");
         return Ok(());
     }
     let options = Options::parse(arguments)?;
-    let folder = tempfile::Builder::new().prefix("comity-bench-").tempdir()?;
-    let mut report = Report::new(options.rounds, machine::describe());
+    // Beside the program: the system's folder for temporary files may be in memory.
+    let program = env::current_exe()?;
+    let beside = program.parent().context("a program without a folder")?;
+    let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
+    let mut report = Report::new(options.rounds, machine::describe(folder.path()));
     for scenario in options.scenarios() {
-        for round in 1..=options.rounds {
-            for &server in &options.servers {
+        for round in 0..options.rounds {
+            // Nobody always comes after the same one.
+            let turns = options.servers.len();
+            for &server in options.servers.iter().cycle().skip(round % turns).take(turns) {
                 let outcome = attempt(scenario, server, folder.path(), options.samples.as_deref()).await;
-                println!("{} round {round} {}: {outcome}", scenario.name, server.name());
+                let outcome = outcome.with_context(|| format!("{} on {}", server.name(), scenario.name))?;
+                println!("{} round {} {}: {outcome}", scenario.name, round + 1, server.name());
                 report.add(scenario, server, outcome);
             }
         }
@@ -56,16 +67,21 @@ pub async fn run(arguments: &[String]) -> Result<()> {
 }
 
 /// Puts a relay through a scenario once.
-async fn attempt(scenario: &Scenario, server: Server, below: &Path, samples: Option<&Path>) -> Outcome {
+///
+/// # Errors
+/// What is [`Fatal`].
+async fn attempt(scenario: &Scenario, server: Server, below: &Path, samples: Option<&Path>) -> Result<Outcome> {
     let run = async {
-        let stage = Stage::of(server, below, samples)?;
-        let run = (scenario.run)(stage).await?;
+        let stage = Stage::of(scenario.name, server, below, samples)?;
+        let mut run = (scenario.run)(stage).await?;
+        run.relay.check_running()?;
         let (cpu, most) = (run.relay.cpu()?, run.relay.resident_bytes_most()?);
         anyhow::Ok(Outcome::Finished { values: run.values, cpu_s: cpu.as_secs_f64(), most_bytes: most })
     };
     match tokio::time::timeout(DEADLINE, run).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Outcome::Failed(format!("{error:#}")),
-        Err(_) => Outcome::Failed(format!("not finished in {} s", DEADLINE.as_secs())),
+        Ok(Err(error)) if error.is::<Fatal>() => Err(error),
+        Ok(Ok(outcome)) => Ok(outcome),
+        Ok(Err(error)) => Ok(Outcome::Failed(format!("{error:#}"))),
+        Err(_) => Ok(Outcome::Failed(format!("not finished in {} s, preparations included", DEADLINE.as_secs()))),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 
-use super::scenarios::{self, Better, Metric, Scenario, quantile};
+use super::scenarios::{self, Better, Metric, Scenario};
 use super::server::Server;
 
 /// What came of one run.
@@ -56,28 +56,31 @@ impl Report {
         scenarios::ALL.iter().filter(move |scenario| ran(scenario.name))
     }
 
-    /// Gives the median of a metric over the rounds in which the relay finished; nothing when more than half failed.
+    /// Gives the median of a metric over the rounds; of two in the middle, the worse. A round that failed is worse than
+    /// any, so there is nothing when half of them failed.
     pub fn median(&self, scenario: &Scenario, metric: usize, server: Server) -> Option<f64> {
+        let better = scenario.metrics[metric].better;
+        let worst = if better == Better::Lower { f64::INFINITY } else { f64::NEG_INFINITY };
         let outcomes = self.outcomes.get(&(scenario.name, server))?;
-        let mut values: Vec<f64> = outcomes
-            .iter()
-            .filter_map(|outcome| match outcome {
-                Outcome::Finished { values, .. } => values.get(metric).copied(),
-                Outcome::Failed(_) => None,
-            })
-            .collect();
-        values.sort_by(f64::total_cmp);
-        if values.len() * 2 <= outcomes.len() { None } else { quantile(&values, 0.5).ok() }
+        let value = |outcome: &Outcome| match outcome {
+            Outcome::Finished { values, .. } => values.get(metric).copied().unwrap_or(worst),
+            Outcome::Failed(_) => worst,
+        };
+        let mut values: Vec<f64> = outcomes.iter().map(value).collect();
+        values.sort_by(|a, b| if better == Better::Lower { a.total_cmp(b) } else { b.total_cmp(a) });
+        values.get(values.len() / 2).copied().filter(|value| value.is_finite())
     }
 
     /// Tells how many times better we are than a peer.
     pub fn ratio(&self, scenario: &Scenario, metric: usize, peer: Server) -> Option<f64> {
         let ours = self.median(scenario, metric, Server::Comity)?;
         let theirs = self.median(scenario, metric, peer)?;
-        Some(match scenario.metrics[metric].better {
+        let ratio = match scenario.metrics[metric].better {
             Better::Lower => theirs / ours,
             Better::Higher => ours / theirs,
-        })
+        };
+        // Memory that the system did not see grow is no measure.
+        Some(ratio).filter(|ratio| ratio.is_finite())
     }
 
     /// Tells whether a relay was put through a scenario.
@@ -226,6 +229,7 @@ mod tests {
         for seconds in [7.0, 8.0] {
             report.add(scenario, Server::Samod, finished(seconds));
         }
+        // Worse than both: the median is the larger one.
         report.add(scenario, Server::Samod, Outcome::Failed("it hung up".to_owned()));
         for _ in 0..3 {
             report.add(scenario, Server::JavaScript, Outcome::Failed("not finished in 60 s".to_owned()));

@@ -76,22 +76,21 @@ pub struct Admitted {
 
 impl Admitted {
     /// Makes one message of several that a peer sent one after the other, as if it had sent all changes with the last.
-    /// `None` when there are none.
+    /// `None` when there are none. One whose heads are empty means more than that, and is not to be among them.
     pub fn joined(messages: impl Iterator<Item = Self>) -> Option<Self> {
-        let (mut changes, mut cost, mut starts_over) = (Vec::new(), Cost::default(), false);
-        let mut last = None;
-        for Self { message, cost: of_message } in messages {
+        let (mut changes, mut cost) = (Vec::new(), Cost::default());
+        let (mut last, mut flags): (Option<Message>, Option<MessageFlags>) = (None, None);
+        for Self { mut message, cost: of_message } in messages {
             changes.extend(message.changes.iter().map(<[u8]>::to_vec));
             cost = cost.plus(&of_message);
-            starts_over |= message.flags.is_some_and(|flags| flags.contains(MessageFlags::SYNC_RESET));
+            let starts_over = flags.is_some_and(|flags| flags.contains(MessageFlags::SYNC_RESET));
+            flags = message.flags.take().or(flags);
+            if let Some(flags) = flags.as_mut().filter(|_| starts_over) {
+                flags.set(MessageFlags::SYNC_RESET);
+            }
             last = Some(message);
         }
-        let mut message = last?;
-        message.changes = changes.into();
-        if starts_over {
-            message.flags.get_or_insert_with(MessageFlags::new).set(MessageFlags::SYNC_RESET);
-        }
-        Some(Self { message, cost })
+        Some(Self { message: Message { changes: changes.into(), flags, ..last? }, cost })
     }
 
     /// Tells whether the message brings changes.

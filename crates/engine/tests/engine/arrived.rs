@@ -5,6 +5,7 @@ use comity_engine::{CloseReason, Effect, Input};
 use comity_model::LinkId;
 use comity_wire::Message;
 
+use crate::limits::limits;
 use crate::support::{Node, document, exchange, link, set, three_in_step, two_in_step};
 
 /// Messages of a device that writes on without waiting for an answer.
@@ -100,6 +101,34 @@ fn a_forged_message_among_many_closes_its_link_and_nothing_before_it_is_lost() {
     link(&mut tablet, &mut relay, 3);
     exchange(&mut relay, &mut [(3, &mut tablet)]);
     assert_eq!(relay.heads(1), tablet.heads(1));
+}
+
+/// A change that goes over a bound, behind one that is within it: alone it would be refused before anything is applied.
+/// Together they break the document in half, which costs more than they did and may not be had for nothing.
+#[test]
+fn what_breaks_documents_only_together_with_what_came_before_is_counted_too() {
+    let bounds = limits(|limits| (limits.document_operations_max, limits.change_operations_max) = (30, 26));
+    let (mut relay, mut tablet) = (Node::with_limits("relay", bounds), Node::new("tablet"));
+    link(&mut tablet, &mut relay, 1);
+    let documents = 1..=65;
+    for number in documents.clone() {
+        tablet.edit(number, &[set("M050/status", "dead")]);
+    }
+    exchange(&mut relay, &mut [(1, &mut tablet)]);
+    for number in documents {
+        let many: Vec<_> = (0..26).map(|module| set(&format!("M{module:03}/status"), "ok")).collect();
+        for writes in [&[set("M050/status", "ok")][..], &many] {
+            tablet.edit(number, writes);
+            tablet.settle();
+        }
+    }
+    for (_, message) in std::mem::take(&mut tablet.sent) {
+        relay.receive(LinkId(1), message);
+    }
+    relay.settle();
+    let is_counted =
+        |reason: &CloseReason| matches!(reason, CloseReason::TooMany { what, .. } if what.contains("half"));
+    assert!(relay.closed.iter().any(|(_, reason)| is_counted(reason)), "{:?}", relay.closed);
 }
 
 /// Cuts a message in the middle of its change.

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{EditFailure, EditOutcome, Prepare, Report, Request, Surroundings, Visit, Waiting, failure};
 use crate::clock;
 use crate::evidence::{Kind, Refused};
-use crate::link::LinkQueue;
+use crate::queue::LinkQueue;
 
 /// Inputs taken before the engine settles: enough to coalesce a burst, few enough to answer soon.
 const BATCH_MAX: usize = 1_024;

@@ -16,6 +16,7 @@ use comity_model::DocumentId;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 
+use super::Fatal;
 use super::client::{Client, check_equal};
 use super::server::Server;
 use crate::process::RelayProcess;
@@ -113,6 +114,7 @@ pub const ALL: &[Scenario] = &[
 
 /// Where a run takes place.
 pub struct Stage {
+    scenario: &'static str,
     server: Server,
     /// Of the relay; empty at the start.
     folder: tempfile::TempDir,
@@ -122,14 +124,16 @@ pub struct Stage {
 
 impl Stage {
     /// Makes one for a server, with a folder of its own.
-    pub fn of(server: Server, below: &Path, samples: Option<&Path>) -> Result<Self> {
-        Ok(Self { server, folder: tempfile::tempdir_in(below)?, samples: samples.map(Path::to_owned) })
+    pub fn of(scenario: &'static str, server: Server, below: &Path, samples: Option<&Path>) -> Result<Self> {
+        Ok(Self { scenario, server, folder: tempfile::tempdir_in(below)?, samples: samples.map(Path::to_owned) })
     }
 
     fn start(&self) -> Result<RelayProcess> {
-        let mut relay = tokio::task::block_in_place(|| self.server.start(self.folder.path()))?;
+        let started = tokio::task::block_in_place(|| self.server.start(self.folder.path()));
+        let mut relay = started.map_err(|error| Fatal(format!("{error:#}")))?;
         if let Some(folder) = &self.samples {
-            relay.record(&folder.join(format!("{}.perf", relay.pid())))?;
+            let file = folder.join(format!("{}-{}.perf", self.scenario, relay.pid()));
+            relay.record(&file).map_err(|error| Fatal(format!("{error:#}")))?;
         }
         Ok(relay)
     }
@@ -197,7 +201,7 @@ async fn check_all(relay: &RelayProcess, document: DocumentId, clients: &[Client
     Ok(())
 }
 
-/// Gives a part of the figures, sorted: 0.5 for the median.
+/// Gives the figure below which so large a part of them lies, sorted: 0.5 for the median.
 pub fn quantile(sorted: &[f64], part: f64) -> Result<f64> {
     let last = sorted.len().checked_sub(1).context("nothing was measured")?;
     Ok(sorted[(last as f64 * part).round() as usize])
