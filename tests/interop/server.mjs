@@ -36,6 +36,7 @@ process.on("SIGTERM", async () => {
 
 // The port opens last: a client that came before the adapter listens would be accepted and never heard.
 await repo.networkSubsystem.peerMetadata
-http.listen(0, "127.0.0.1", () =>
+// A crowd comes at once, and finds as long a queue at every server.
+http.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () =>
   process.stdout.write(JSON.stringify({ url: `ws://127.0.0.1:${http.address().port}` }) + "\n"),
 )

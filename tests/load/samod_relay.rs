@@ -7,11 +7,13 @@
 //! Prints one line, `{"url":"ws://127.0.0.1:PORT"}`, when it serves. SIGTERM stops the repo, which writes what is not
 //! written yet, and ends it.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result};
 use futures_util::{SinkExt, StreamExt, future};
 use samod::storage::TokioFilesystemStorage;
 use samod::{AcceptorHandle, PeerId, Repo, ShareConfig, Transport, Url};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 
@@ -26,7 +28,10 @@ async fn main() -> Result<()> {
         .with_share_policy(ShareConfig::read_write().with_announce(false))
         .load()
         .await;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    // As ours: a crowd comes at once.
+    let listener = socket.listen(4_096)?;
     let url = format!("ws://{}", listener.local_addr()?);
     let acceptor = repo.make_acceptor(Url::parse(&url)?)?;
     println!("{}", serde_json::json!({ "url": url }));

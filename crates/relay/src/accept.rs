@@ -17,7 +17,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -69,7 +69,7 @@ impl Server {
         let origins = Origins::parse(&config.origins)?;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let listen_error = |source| ServeError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+        let listener = listen(config.listen, config.limits.connections_max).map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         Ok(Self { listener, address, config, origins, tls })
     }
@@ -124,6 +124,18 @@ impl Server {
         tracing::info!(cut, "relay stopped");
         Drained { cut }
     }
+}
+
+/// Listens, with a queue for as many clients as may be connected: after a restart all of them come back at once, and one
+/// that finds the usual queue of 128 full tries again only after a second, and then after two more.
+fn listen(address: SocketAddr, connections_max: usize) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Or a restart would find the port taken by connections of the run before.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    // The system has a bound of its own.
+    socket.listen(u32::try_from(connections_max).unwrap_or(u32::MAX).clamp(128, 65_535))
 }
 
 async fn rest_after(error: &io::Error, failures: &mut Seldom) {

@@ -67,6 +67,20 @@ async fn a_relay_that_should_be_started_again_answers_503_and_says_why() {
     assert!(answer.ends_with("{\"trouble\":\"the disk is gone\"}"), "{answer}");
 }
 
+/// `S3.1`: after a restart everybody comes back at once. Nobody is accepted here yet, so all of them are in the queue;
+/// whoever does not fit in would try again after a second, for ever.
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_finds_a_place_in_the_queue() {
+    let server = Server::bind(config()).await.unwrap();
+    let address = server.local_addr();
+    let mut queue = tokio::task::JoinSet::new();
+    for _ in 0..400 {
+        queue.spawn(TcpStream::connect(address));
+    }
+    let all = tokio::time::timeout(Duration::from_secs(20), queue.join_all()).await;
+    assert!(all.expect("all are in the queue").iter().all(Result::is_ok));
+}
+
 /// Hangs up on everybody.
 #[derive(Clone)]
 struct Deaf;
