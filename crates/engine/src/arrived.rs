@@ -124,7 +124,7 @@ impl Engine {
 fn put_together(run: Vec<SyncMessage>) -> Vec<SyncMessage> {
     let [_, .., last] = &run[..] else { return run };
     if run.iter().any(|message| message.admitted.heads().is_empty()) {
-        // One that says in between that it has nothing means what it sent before it, not what came after.
+        // "I have nothing" is true of the moment at which it was said: what had been sent to that peer is gone.
         return run;
     }
     let (link, is_request, bytes) = (last.link, last.is_request, last.bytes.clone());
