@@ -10,12 +10,11 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use futures_util::{SinkExt, StreamExt, future};
+use comity_tests::rust_client::over_websocket;
 use samod::storage::TokioFilesystemStorage;
-use samod::{AcceptorHandle, PeerId, Repo, ShareConfig, Transport, Url};
+use samod::{AcceptorHandle, PeerId, Repo, ShareConfig, Url};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -49,20 +48,10 @@ async fn main() -> Result<()> {
     }
 }
 
-/// One binary message is one message of samod, nothing added and nothing left out.
 async fn serve(socket: TcpStream, acceptor: AcceptorHandle) {
     // Whoever breaks off has seen to it.
     let _ = socket.set_nodelay(true);
     let Ok(socket) = tokio_tungstenite::accept_async(socket).await else { return };
-    let (sink, stream) = socket.split();
-    let messages = stream.filter_map(|message| {
-        future::ready(match message {
-            Ok(WsMessage::Binary(bytes)) => Some(Ok(bytes.to_vec())),
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
-        })
-    });
-    let sink = sink.with(|bytes: Vec<u8>| future::ready(Ok::<_, WsError>(WsMessage::binary(bytes))));
     // A repo that has stopped takes no more connections.
-    let _ = acceptor.accept(Transport::new(messages, sink));
+    let _ = acceptor.accept(over_websocket(socket));
 }

@@ -9,6 +9,8 @@ use automerge::{Automerge, ROOT, ReadDoc, ScalarValue};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt, future};
 use samod::{BackoffConfig, DialError, Dialer, DialerHandle, DocHandle, Repo, SearchState, Transport, Url};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 
 use crate::within;
@@ -145,7 +147,24 @@ fn scalar(document: &Automerge, map: &str, key: &str) -> Option<ScalarValue> {
     document.get(&object, key).ok()??.0.as_scalar().cloned()
 }
 
-/// Dials over WebSocket: one binary message is one message of samod, nothing added and nothing left out.
+/// Carries samod over a WebSocket: one binary message is one message of samod, nothing added and nothing left out.
+pub fn over_websocket<S>(socket: WebSocketStream<S>) -> Transport
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sink, stream) = socket.split();
+    let messages = stream.filter_map(|message| {
+        future::ready(match message {
+            Ok(WsMessage::Binary(bytes)) => Some(Ok(bytes.to_vec())),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        })
+    });
+    let sink = sink.with(|bytes: Vec<u8>| future::ready(Ok::<_, WsError>(WsMessage::binary(bytes))));
+    Transport::new(messages, sink)
+}
+
+/// Dials over WebSocket.
 struct WebSocket(Url);
 
 impl Dialer for WebSocket {
@@ -159,16 +178,7 @@ impl Dialer for WebSocket {
         let url = self.0.clone();
         async move {
             let (socket, _) = tokio_tungstenite::connect_async(url.as_str()).await.map_err(DialError::transient)?;
-            let (sink, stream) = socket.split();
-            let messages = stream.filter_map(|message| {
-                future::ready(match message {
-                    Ok(WsMessage::Binary(bytes)) => Some(Ok(bytes.to_vec())),
-                    Ok(_) => None,
-                    Err(error) => Some(Err(error)),
-                })
-            });
-            let sink = sink.with(|bytes: Vec<u8>| future::ready(Ok::<_, WsError>(WsMessage::binary(bytes))));
-            Ok(Transport::new(messages, sink))
+            Ok(over_websocket(socket))
         }
         .boxed()
     }

@@ -40,7 +40,8 @@ pub struct Config {
 /// Call [`handle`](Self::handle) with everything that happens, on one thread, and carry out the effects of each call
 /// in order before the next call's. After all inputs that have arrived so far were handed over, call it with
 /// [`Input::Settle`]: only then are changes of peers applied and sync messages made, so that a burst of changes is taken
-/// in at once and answered once. `now` never goes back in its monotonic part. Each [`Effect::Append`] and [`Effect::Replace`] is answered by one [`Input::Stored`],
+/// in at once and answered once. `now` never goes back in its monotonic part.
+/// Each [`Effect::Append`] and [`Effect::Replace`] is answered by one [`Input::Stored`],
 /// each [`Effect::Load`] by one [`Input::Loaded`], each [`Effect::Send`] is covered by [`Input::Written`] or by
 /// [`Input::LinkDown`]. Appends of one document must reach the disk in the order given, and before a later load of it.
 ///

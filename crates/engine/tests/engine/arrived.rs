@@ -103,6 +103,48 @@ fn a_forged_message_among_many_closes_its_link_and_nothing_before_it_is_lost() {
     assert_eq!(relay.heads(1), tablet.heads(1));
 }
 
+/// What is held until then is bounded: by the size of one message, and of all together.
+#[test]
+fn long_messages_and_many_bytes_do_not_wait_for_the_settling() {
+    // Around 16 KiB, of text that deflate makes no shorter by much.
+    for (letters, is_held) in [(12_000, true), (20_000, false)] {
+        let (mut relay, mut tablet) = two_in_step();
+        relay.stores = false;
+        tablet.edit(1, &[set("M050/comment", &noise(letters, 1))]);
+        tablet.settle();
+        let (_, message) = tablet.sent.pop_front().expect("it has news");
+        assert_eq!(message.data().map_or(0, Bytes::len) <= 16 << 10, is_held, "{letters} letters");
+        relay.receive(LinkId(1), message);
+        assert_eq!(appended(&relay).is_empty(), is_held, "{letters} letters");
+    }
+    let (mut relay, mut tablet) = two_in_step();
+    relay.stores = false;
+    let mut held = 0;
+    while appended(&relay).is_empty() {
+        tablet.edit(1, &[set("M050/comment", &noise(12_000, 1 + held as u64))]);
+        tablet.settle();
+        let (_, message) = tablet.sent.pop_front().expect("it has news");
+        let bytes = message.data().map_or(0, Bytes::len);
+        tablet.handle(Input::Written { link: LinkId(1), messages: 1, bytes });
+        held += bytes;
+        assert!(held <= (1 << 20) + (16 << 10), "{held} bytes are held");
+        relay.receive(LinkId(1), message);
+    }
+    assert!(held > 1 << 20, "{held} bytes were not too many");
+}
+
+/// Text that does not compress well, another one for each seed but zero.
+fn noise(letters: usize, seed: u64) -> String {
+    let mut state = seed;
+    let mut letter = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'!' + (state % 90) as u8)
+    };
+    (0..letters).map(|_| letter()).collect()
+}
+
 /// A change that goes over a bound, behind one that is within it: alone it would be refused before anything is applied.
 /// Together they break the document in half, which costs more than they did and may not be had for nothing.
 #[test]
