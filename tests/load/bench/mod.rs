@@ -38,6 +38,11 @@ pub async fn run(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     let options = Options::parse(arguments)?;
+    for file in [&options.markdown, &options.chart, &options.json].into_iter().flatten() {
+        // Now, and not after twenty minutes. What an earlier run wrote stays until then.
+        let opened = fs::File::options().append(true).create(true).open(file);
+        opened.with_context(|| format!("cannot write {}", file.display()))?;
+    }
     // Beside the program: the system's folder for temporary files may be in memory.
     let program = env::current_exe()?;
     let beside = program.parent().context("a program without a folder")?;
