@@ -53,7 +53,7 @@ pub use comity_access::DeviceId;
 pub use comity_crdt::{DecodedChange, Entry, HistoryFilter, HistoryItem, Register, Version};
 pub use comity_engine::{Answer, Event, Failure, FailureKind, Load, Origin, Peer, PeerStanding, RefusedEdit, Standing};
 pub use comity_net::{Connection, DialOptions, Url};
-pub use comity_review::{Disagreement, Side};
+pub use comity_review::{Disagreement, DisagreementSide};
 pub use config::{NodeConfig, OpenError, Role, STORE_FOLDER};
 pub use document::{Change, Changes, Document, NewDocument};
 pub use editor::Editor;

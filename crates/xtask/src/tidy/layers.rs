@@ -39,7 +39,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("minicbor", &["wire"]),
     ("ratatui", &["cli"]),
     ("redb", &["store"]),
-    ("serde_json", &["cli", "relay", "xtask"]),
+    ("serde_json", &["review", "cli", "relay", "xtask"]),
     ("sled", &["store"]),
     ("tokio-tungstenite", &["net"]),
     ("tungstenite", &["net"]),
