@@ -4,7 +4,7 @@ use std::fmt;
 
 use automerge::legacy;
 use automerge::{Automerge, Change, ReadDoc};
-use comity_model::{Act, ActorId, ChangeHash, RegisterKey, Value};
+use comity_model::{Act, ActorId, ChangeHash, Heads, RegisterKey, Value};
 
 use crate::genesis::{self, Container};
 use crate::{Document, convert};
@@ -157,6 +157,16 @@ impl Document {
             self.quietly("decode", |inner| Some(decode(&inner.get_change_by_hash(&convert::their_hash(*hash))?)))
         };
         hashes.iter().filter_map(decode).collect()
+    }
+
+    /// Decodes the changes that somebody with these heads lacks, each after what it depends on. Heads that are not part
+    /// of the document count for nothing. The cost follows what is asked for.
+    pub fn decode_since(&self, heads: &Heads) -> Vec<DecodedChange> {
+        if heads.is_empty() {
+            return self.decode_all();
+        }
+        let hashes: Vec<_> = self.changes_since(heads).into_iter().map(|(hash, _)| hash).collect();
+        self.decode_changes(&hashes)
     }
 
     /// Decodes all changes in one pass.

@@ -79,9 +79,11 @@ pub enum EditError {
     /// A sort of write that is newer than this code.
     #[error("this release does not know this sort of write")]
     UnknownWrite,
-    /// The id of a remark is taken.
-    #[error("there is a remark {id:?} already; remarks are only ever added, under a new id each")]
-    DuplicateRemark {
+    /// The id of a remark or of a decision is taken.
+    #[error("there is a {what} {id:?} already; they are only ever added, under a new id each")]
+    Duplicate {
+        /// A remark or a decision.
+        what: &'static str,
         /// The id.
         id: String,
     },
@@ -121,6 +123,14 @@ struct Put {
     container: Container,
     key: String,
     value: ScalarValue,
+    /// Whether it is written even when it stands there already.
+    is_forced: bool,
+}
+
+impl Put {
+    fn new(container: Container, key: String, value: ScalarValue) -> Self {
+        Self { container, key, value, is_forced: false }
+    }
 }
 
 impl Document {
@@ -149,7 +159,7 @@ impl Document {
         if !self.is_empty() && !self.is_comity() {
             return Err(EditError::Foreign);
         }
-        self.check_remarks(&puts)?;
+        self.check_unique(&puts)?;
         let base = self.base(base)?;
         let mut chunks = Vec::new();
         if puts.is_empty() {
@@ -207,13 +217,18 @@ impl Document {
         }
     }
 
-    fn check_remarks(&self, puts: &[Put]) -> Result<(), EditError> {
+    /// Checks that what is only ever added has an id of its own.
+    fn check_unique(&self, puts: &[Put]) -> Result<(), EditError> {
         let mut seen = BTreeSet::new();
-        for put in puts.iter().filter(|put| put.container == Container::Remarks) {
-            let taken = self
-                .quietly("remark", |inner| matches!(inner.get(Container::Remarks.id(), put.key.as_str()), Ok(Some(_))));
-            if taken || !seen.insert(&put.key) {
-                return Err(EditError::DuplicateRemark { id: put.key.clone() });
+        for put in puts {
+            let what = match put.container {
+                Container::Remarks => "remark",
+                Container::Decisions => "decision",
+                _ => continue,
+            };
+            let is_taken = |inner: &Automerge| matches!(inner.get(put.container.id(), put.key.as_str()), Ok(Some(_)));
+            if self.quietly(what, is_taken) || !seen.insert((what, &put.key)) {
+                return Err(EditError::Duplicate { what, id: put.key.clone() });
             }
         }
         Ok(())
@@ -232,8 +247,8 @@ impl Document {
 
 /// Estimates from above what a change with these puts costs whoever receives it.
 fn cost(puts: &[Put]) -> Cost {
-    let operations = puts.len() as u64;
-    let bytes = |put: &Put| put.key.len() + value_bytes(&put.value) + PUT_BYTES;
+    let operations = puts.iter().map(|put| if put.is_forced { 2 } else { 1 }).sum::<u64>();
+    let bytes = |put: &Put| 2 * put.key.len() + value_bytes(&put.value) + 2 * PUT_BYTES;
     Cost {
         operations,
         changes: 1,
@@ -256,10 +271,9 @@ fn prepare(writes: &[Write], limits: &Limits) -> Result<Vec<Put>, EditError> {
     if writes.len() > limits.edit_writes_max {
         return Err(EditError::TooManyWrites { actual: writes.len(), max: limits.edit_writes_max });
     }
-    let life = |entry: &EntryId, word: &str| Put {
-        container: Container::Values,
-        key: RegisterKey::life(entry.clone()).to_string(),
-        value: ScalarValue::Str(word.into()),
+    let life = |entry: &EntryId, word: &str| {
+        let key = RegisterKey::life(entry.clone()).to_string();
+        Put::new(Container::Values, key, ScalarValue::Str(word.into()))
     };
     let put = |container, key: String, value: &Value| {
         let size = value.size_bytes();
@@ -267,7 +281,7 @@ fn prepare(writes: &[Write], limits: &Limits) -> Result<Vec<Put>, EditError> {
             return Err(EditError::ValueTooLong { register: key, actual: size, max: limits.value_bytes_max });
         }
         match convert::scalar(value) {
-            Some(value) => Ok(Put { container, key, value }),
+            Some(value) => Ok(Put::new(container, key, value)),
             None => Err(EditError::ReadOnlyType { register: key, type_name: value.type_name() }),
         }
     };
@@ -283,6 +297,16 @@ fn prepare(writes: &[Write], limits: &Limits) -> Result<Vec<Put>, EditError> {
         }
         Write::Remark { id, text } => {
             put(Container::Remarks, checked("the id of a remark", id, EntryId::BYTES_MAX)?, &text.as_str().into())
+        }
+        Write::Force { key, value } => {
+            if key.field.as_str() == LIFE && !matches!(value.as_text(), Some("deleted" | "live")) {
+                return Err(EditError::LifeIsReserved { entry: key.entry.clone() });
+            }
+            Ok(Put { is_forced: true, ..put(Container::Values, key.to_string(), value)? })
+        }
+        Write::Decision { id, record } => {
+            let id = checked("the id of a decision", id, EntryId::BYTES_MAX)?;
+            put(Container::Decisions, id, &record.as_str().into())
         }
         _ => Err(EditError::UnknownWrite),
     };
@@ -324,10 +348,27 @@ fn commit(
 ) -> Result<Option<automerge::ChangeHash>, AutomergeError> {
     for put in puts {
         // A transaction that is dropped is rolled back.
-        transaction.put(put.container.id(), put.key.as_str(), put.value.clone())?;
+        if put.is_forced {
+            force(&mut transaction, put)?;
+        } else {
+            transaction.put(put.container.id(), put.key.as_str(), put.value.clone())?;
+        }
     }
     // Automerge counts seconds; the message holds the full time.
     let time_s = act.time.wall_ms.div_euclid(1_000);
     let options = CommitOptions::default().with_message(act.to_message()).with_time(time_s);
     Ok(transaction.commit_with(options).0)
+}
+
+/// Writes a value even when it stands there already: Automerge leaves out a put of the value that it shows, or only
+/// deletes the others, and then a concurrent write would not be seen to contradict it. So another value goes before it.
+fn force(transaction: &mut Transaction<'_>, put: &Put) -> Result<(), AutomergeError> {
+    let key = put.key.as_str();
+    let shown = transaction.get(put.container.id(), key)?;
+    let is_shown = |value: &ScalarValue| shown.as_ref().and_then(|(shown, _)| shown.as_scalar()) == Some(value);
+    let others = [ScalarValue::Null, ScalarValue::Boolean(false), ScalarValue::Boolean(true)];
+    let other = others.into_iter().find(|other| *other != put.value && !is_shown(other));
+    let other = other.expect("of three values, at most one is shown and one is to be written");
+    transaction.put(put.container.id(), key, other)?;
+    transaction.put(put.container.id(), key, put.value.clone())
 }

@@ -37,6 +37,21 @@ pub enum Write {
         /// The text.
         text: String,
     },
+    /// Writes a field of an entry even when it holds the value already, so that the write stands against whatever is
+    /// written to it elsewhere at the same time. For decisions.
+    Force {
+        /// The register. `life` too, with `deleted` or `live`.
+        key: RegisterKey,
+        /// Its value.
+        value: Value,
+    },
+    /// Appends the record of a decision under a unique id.
+    Decision {
+        /// Unique in the document; a random text does.
+        id: String,
+        /// The record, as `review` writes it.
+        record: String,
+    },
 }
 
 /// Says what sort of act a change is.

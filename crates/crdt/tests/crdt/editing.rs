@@ -206,7 +206,7 @@ fn remarks_are_only_ever_added() {
     let limits = Limits::default();
     for writes in [&[remark("r1", "again")][..], &[remark("r3", "x"), remark("r3", "y")]] {
         let refused = document.edit(&device(1), act(0), None, writes, &limits);
-        assert!(matches!(refused, Err(EditError::DuplicateRemark { .. })));
+        assert!(matches!(refused, Err(EditError::Duplicate { .. })));
     }
     let texts: Vec<_> = document.remarks().into_iter().map(|remark| remark.text).collect();
     assert_eq!(texts, ["first", "second"]);

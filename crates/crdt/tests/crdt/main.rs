@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 mod convergence;
+mod deciding;
 mod editing;
 mod foreign;
 mod reading;
