@@ -304,6 +304,10 @@ fn prepare(writes: &[Write], limits: &Limits) -> Result<Vec<Put>, EditError> {
             }
             Ok(Put { is_forced: true, ..put(Container::Values, key.to_string(), value)? })
         }
+        Write::ForceAbout { name, value } => {
+            let name = checked("the name of a document register", name, FieldName::BYTES_MAX)?;
+            Ok(Put { is_forced: true, ..put(Container::About, name, value)? })
+        }
         Write::Decision { id, record } => {
             let id = checked("the id of a decision", id, EntryId::BYTES_MAX)?;
             put(Container::Decisions, id, &record.as_str().into())

@@ -45,6 +45,13 @@ pub enum Write {
         /// Its value.
         value: Value,
     },
+    /// Writes one of the document's own registers in the same way.
+    ForceAbout {
+        /// Which one.
+        name: String,
+        /// Its value.
+        value: Value,
+    },
     /// Appends the record of a decision under a unique id.
     Decision {
         /// Unique in the document; a random text does.

@@ -234,22 +234,43 @@ impl Subject {
     }
 }
 
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let join = |f: &mut fmt::Formatter<'_>, words: &mut dyn Iterator<Item = &str>| {
-            for (i, word) in words.enumerate() {
-                write!(f, "{}{word}", if i == 0 { "" } else { "+" })?;
+impl Subject {
+    /// Reads what [`Display`](fmt::Display) prints; `None` when it is no subject of a conflict of this kind, or one in
+    /// another application's document, where nobody decides anything.
+    pub(crate) fn parse(kind: ConflictKind, text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let entry = |text: &str| text.parse::<EntryId>().ok();
+        let subject = match (kind, &parts[..]) {
+            (ConflictKind::Invariant, _) => Self::Rule(text.strip_prefix("rule:")?.to_owned()),
+            (ConflictKind::Duplicate, _) => Self::Entries(parts.iter().map(|id| entry(id)).collect::<Option<_>>()?),
+            (_, [id, field]) if entry(id).is_some() && field.parse::<FieldName>().is_ok() => {
+                Self::Place(Place::Field(text.parse().ok()?))
             }
-            Ok(())
+            (_, [id, fields @ ..]) if fields.len() > 1 => {
+                let fields = fields.iter().map(|field| field.parse().ok()).collect::<Option<_>>()?;
+                Self::Fields { entry: entry(id)?, fields }
+            }
+            (ConflictKind::DeleteAgainstUpdate, [id]) => Self::Entry(entry(id)?),
+            _ => Self::Place(Place::About(text.strip_prefix("about:")?.to_owned())),
         };
+        (subject.to_string() == text).then_some(subject)
+    }
+}
+
+impl fmt::Display for Subject {
+    /// Parts are joined by `/`, which no part may hold: `M050/status`, `M050/comment/status`, `M050/M051`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Place(place) => place.fmt(f),
             Self::Fields { entry, fields } => {
-                write!(f, "{entry}/")?;
-                join(f, &mut fields.iter().map(FieldName::as_str))
+                entry.fmt(f)?;
+                fields.iter().try_for_each(|field| write!(f, "/{field}"))
             }
             Self::Entry(entry) => entry.fmt(f),
-            Self::Entries(entries) => join(f, &mut entries.iter().map(EntryId::as_str)),
+            Self::Entries(entries) => {
+                let words: Vec<&str> = entries.iter().map(EntryId::as_str).collect();
+                f.write_str(&words.join("/"))
+            }
             Self::Rule(name) => write!(f, "rule:{name}"),
         }
     }
@@ -263,6 +284,11 @@ pub struct ConflictId([u8; 16]);
 impl ConflictId {
     /// Names the conflict of these writes, given in any order.
     pub fn of(kind: ConflictKind, subject: &Subject, writes: &[OpId]) -> Self {
+        Self::named(kind, &subject.to_string(), writes)
+    }
+
+    /// Names the conflict of a subject as it prints.
+    pub(crate) fn named(kind: ConflictKind, subject: &str, writes: &[OpId]) -> Self {
         let mut writes: Vec<&OpId> = writes.iter().collect();
         writes.sort_unstable();
         let mut hash = Sha256::new();
@@ -272,7 +298,7 @@ impl ConflictId {
         };
         part(b"comity conflict 1");
         part(kind.as_str().as_bytes());
-        part(subject.to_string().as_bytes());
+        part(subject.as_bytes());
         for write in writes {
             part(&write.counter.to_le_bytes());
             part(write.actor.as_bytes());
