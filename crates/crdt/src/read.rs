@@ -89,9 +89,9 @@ impl Document {
             .and_then(|register| Some(register.versions.last()?.value.clone()))
     }
 
-    /// Gives everything that stands in one of the document's own registers.
-    pub fn about_register(&self, name: &str) -> Option<Register> {
-        self.register_in(Container::About, name, None)
+    /// Gives everything that stands in one of the document's own registers, now or as it was at older heads.
+    pub fn about_register(&self, name: &str, at: Option<&Heads>) -> Option<Register> {
+        self.register_in(Container::About, name, at)
     }
 
     /// Lists all entries, deleted ones too, now or as they were at older heads. Nothing is shown for heads that are

@@ -103,6 +103,11 @@ impl Review {
         id: &DecisionId,
     ) -> Result<Vec<Write>, CannotDecide> {
         let (choice, values) = self.forced(conflict, answer)?;
+        let is_life = |place: &Place| place.register().is_some_and(|key| key.field.as_str() == LIFE);
+        let is_word = |value: &Value| matches!(value.as_text(), Some("deleted" | "live"));
+        if values.iter().any(|(place, value)| is_life(place) && !is_word(value)) {
+            return Err(misfit(conflict));
+        }
         let supersedes = match answer {
             Answer::Reopen => self.closing(conflict.id),
             // Whoever approves adds a voice and takes none away.
@@ -310,10 +315,7 @@ fn merged(
     let places = group_places(conflict).ok_or_else(|| misfit(conflict))?;
     let field = |place: &Place| place.register().map(|key| key.field.clone());
     if values.keys().any(|name| !places.iter().any(|place| field(place).as_ref() == Some(name))) {
-        return Err(CannotDecide::DoesNotFit {
-            kind: conflict.kind,
-            instead: "name only fields of the conflict",
-        });
+        return Err(CannotDecide::DoesNotFit { kind: conflict.kind, instead: "name only fields of the conflict" });
     }
     let value = |place: Place| {
         let given = field(&place).and_then(|name| values.get(&name).cloned());

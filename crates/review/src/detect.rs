@@ -6,7 +6,7 @@ use comity_crdt::OpId;
 use comity_model::{DeviceTag, EntryId, FieldName, LIFE, RegisterKey, Value};
 
 use crate::graph::ChangeIx;
-use crate::log::{Cell, EntryLog, Log, Write, WriteIx};
+use crate::log::{Cell, EntryLog, Log, Removal, Write, WriteIx};
 use crate::{ConflictId, ConflictKind, Place, Subject};
 
 /// What a policy declares of the entries of a kind. Conflicts follow from the changes and from this alone.
@@ -116,7 +116,7 @@ pub(crate) fn register(log: &Log, place: &Place, cell: &Cell, found: &mut Vec<Fo
         let (write, at) = (cell.write(*ix), WriteRef { place: place.clone(), ix: *ix });
         implicit(log, place, cell, *ix, found);
         let Some(value) = &write.value else {
-            if !write.is_narrowing {
+            if !write.is_narrowing() {
                 removals.push(at);
             }
             continue;
@@ -155,8 +155,12 @@ fn removed_while_written(
 ) {
     let change = |write: &WriteRef| cell.write(write.ix).change;
     let is_against = |a: &WriteRef, b: &WriteRef| log.graph.are_concurrent(change(a), change(b));
-    let updates: Vec<WriteRef> =
-        written.iter().flatten().filter(|write| removals.iter().any(|removal| is_against(removal, write))).cloned().collect();
+    let updates: Vec<WriteRef> = written
+        .iter()
+        .flatten()
+        .filter(|write| removals.iter().any(|removal| is_against(removal, write)))
+        .cloned()
+        .collect();
     let removals: Vec<WriteRef> =
         removals.iter().filter(|removal| updates.iter().any(|write| is_against(removal, write))).cloned().collect();
     if !updates.is_empty() {
@@ -170,20 +174,23 @@ fn implicit(log: &Log, place: &Place, cell: &Cell, ix: WriteIx, found: &mut Vec<
     if log.is_decision(write) {
         return;
     }
-    let values = |ixs: &[WriteIx]| {
-        let mut distinct: Vec<&Value> = Vec::new();
-        for value in ixs.iter().filter_map(|ix| cell.write(*ix).value.as_ref()) {
-            if !distinct.contains(&value) {
-                distinct.push(value);
-            }
-        }
-        distinct.len()
+    // What stood there when it was written; a narrowing never stands for anything.
+    let stood: Vec<WriteIx> =
+        write.replaces.iter().copied().filter(|before| !cell.write(*before).is_narrowing()).collect();
+    let settles = match write.removal {
+        Some(Removal::Narrowing { settles }) => settles,
+        _ => stood.windows(2).any(|pair| cell.write(pair[0]).value != cell.write(pair[1]).value),
     };
-    if values(&write.replaces) < 2 && !write.is_narrowing {
+    if !settles {
+        return;
+    }
+    // Whoever puts the value that is shown overtakes it too, though Automerge keeps the write that was there.
+    let overtakes = |other: &Write| other.is_narrowing() && log.graph.sees(other.change, write.change);
+    if cell.live.iter().any(|other| *other != ix && overtakes(cell.write(*other))) {
         return;
     }
     let at = |ix: &WriteIx| vec![WriteRef { place: place.clone(), ix: *ix }];
-    let mut sides: Vec<_> = write.replaces.iter().map(at).collect();
+    let mut sides: Vec<_> = stood.iter().map(at).collect();
     sides.push(at(&ix));
     found.push(Found::new(log, ConflictKind::ImplicitResolution, Subject::Place(place.clone()), sides));
 }
@@ -256,9 +263,7 @@ impl EntryView<'_> {
             return;
         }
         let is_against = |a: &(&FieldName, WriteRef, &Write), b: &(&FieldName, WriteRef, &Write)| {
-            a.0 != b.0
-                && self.log.writer(a.2) != self.log.writer(b.2)
-                && graph.are_concurrent(a.2.change, b.2.change)
+            a.0 != b.0 && self.log.writer(a.2) != self.log.writer(b.2) && graph.are_concurrent(a.2.change, b.2.change)
         };
         let mut sides: BTreeMap<Writer<'_>, Vec<WriteRef>> = BTreeMap::new();
         for one in &standing {
@@ -308,9 +313,10 @@ const TWINS_MAX: usize = 256;
 
 /// Gives the natural key of a live entry; `None` when it is deleted, or a part of the key was never written.
 pub(crate) fn natural_key(entry: &EntryLog, declared: &Declarations) -> Option<Vec<String>> {
-    let is_deleted = entry.fields.iter().any(|(field, cell)| {
-        field.as_str() == LIFE && cell.shown().and_then(Value::as_text) == Some("deleted")
-    });
+    let is_deleted = entry
+        .fields
+        .iter()
+        .any(|(field, cell)| field.as_str() == LIFE && cell.shown().and_then(Value::as_text) == Some("deleted"));
     if is_deleted || declared.natural_key.is_empty() {
         return None;
     }
@@ -323,7 +329,8 @@ pub(crate) fn natural_key(entry: &EntryLog, declared: &Declarations) -> Option<V
 
 /// Finds whether live entries with one natural key were made by people who did not know of each other's.
 pub(crate) fn duplicates(log: &Log, ids: &BTreeSet<EntryId>, declared: &Declarations, found: &mut Vec<Found>) {
-    let entries: Vec<(&EntryId, &EntryLog)> = ids.iter().take(TWINS_MAX).filter_map(|id| log.entries.get_key_value(id)).collect();
+    let entries: Vec<(&EntryId, &EntryLog)> =
+        ids.iter().take(TWINS_MAX).filter_map(|id| log.entries.get_key_value(id)).collect();
     let are_strangers = |a: &EntryLog, b: &EntryLog| {
         a.makers.iter().any(|one| b.makers.iter().any(|other| log.graph.are_concurrent(*one, *other)))
     };

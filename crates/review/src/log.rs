@@ -27,9 +27,28 @@ pub(crate) struct Write {
     pub(crate) replaces: Vec<WriteIx>,
     /// What took its place.
     pub(crate) replaced_by: Vec<WriteIx>,
-    /// Whether a removal left something standing that its author had seen: so Automerge writes it when somebody puts the
-    /// value that is shown already.
-    pub(crate) is_narrowing: bool,
+    /// What sort of removal, when it is one.
+    pub(crate) removal: Option<Removal>,
+}
+
+/// The sorts of removals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// Nothing was left that its author had seen.
+    Whole,
+    /// The value that is shown was left: so Automerge writes it when somebody puts that value again. Whether what was
+    /// removed was another value than what was left.
+    Narrowing {
+        /// Whether it was.
+        settles: bool,
+    },
+}
+
+impl Write {
+    /// Whether it only took away what stood beside the value that is shown.
+    pub(crate) fn is_narrowing(&self) -> bool {
+        matches!(self.removal, Some(Removal::Narrowing { .. }))
+    }
 }
 
 /// One register, with all that was ever written to it.
@@ -208,7 +227,7 @@ impl Log {
         if pending.value.is_none() && replaces.is_empty() {
             return false;
         }
-        let is_narrowing = pending.value.is_none() && leaves_something(cell, graph, change, &replaces);
+        let removal = pending.value.is_none().then(|| removal(cell, graph, change, &replaces));
         let write = Write {
             counter: pending.counter,
             actor: pending.actor,
@@ -216,7 +235,7 @@ impl Log {
             value: pending.value,
             replaces,
             replaced_by: Vec::new(),
-            is_narrowing,
+            removal,
         };
         let id = (write.counter, graph.actor_id(write.actor));
         let comes_before = |other: &Write| (other.counter, graph.actor_id(other.actor)) < id;
@@ -260,14 +279,23 @@ impl Cell {
     }
 }
 
-/// Whether a removal leaves a value standing that its author had seen.
-fn leaves_something(cell: &Cell, graph: &Graph, change: ChangeIx, replaces: &[WriteIx]) -> bool {
+/// Says what sort of removal it is that replaces these writes.
+fn removal(cell: &Cell, graph: &Graph, change: ChangeIx, replaces: &[WriteIx]) -> Removal {
     let stood = |write: &Write| {
         write.value.is_some()
             && graph.sees(change, write.change)
             && !write.replaced_by.iter().any(|later| graph.sees(change, cell.write(*later).change))
     };
-    (0..).zip(&cell.writes).any(|(ix, write)| stood(write) && !replaces.contains(&ix))
+    let left: Vec<&Value> = (0..)
+        .zip(&cell.writes)
+        .filter(|(ix, write)| !replaces.contains(ix) && stood(write))
+        .filter_map(|(_, write)| write.value.as_ref())
+        .collect();
+    if left.is_empty() {
+        return Removal::Whole;
+    }
+    let mut removed = replaces.iter().filter_map(|ix| cell.write(*ix).value.as_ref());
+    Removal::Narrowing { settles: removed.any(|value| left.iter().any(|left| *left != value)) }
 }
 
 /// Takes the operations of one change on one register together, as one write or, from odd clients, a few.

@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use crate::decision::Choice;
 use crate::detect::{self, Declarations, Found, WriteRef};
 use crate::log::{Cell, Decided, Log, Write};
-use crate::{Base, Conflict, ConflictId, ConflictKind, DecisionId, DecisionRecord, Place, Side, State, Subject, Written};
+use crate::{
+    Base, Conflict, ConflictId, ConflictKind, DecisionId, DecisionRecord, Place, Side, State, Subject, Written,
+};
 
 /// The conflicts of one document.
 ///
@@ -27,6 +29,8 @@ pub struct Review {
     units: BTreeMap<Unit, Vec<Found>>,
     /// Where each conflict was found.
     found_in: BTreeMap<ConflictId, Unit>,
+    /// What was found about each subject, for a decision about one conflict may say how the next one stands.
+    found_about: BTreeMap<String, BTreeSet<ConflictId>>,
     /// How each conflict stands, those that are over included.
     states: BTreeMap<ConflictId, Stands>,
     /// Live entries by their natural key.
@@ -159,7 +163,8 @@ impl Review {
                 &past
             }
         };
-        let sides = found.sides.iter().map(|side| Side { writes: side.iter().filter_map(|at| self.written(at)).collect() });
+        let sides =
+            found.sides.iter().map(|side| Side { writes: side.iter().filter_map(|at| self.written(at)).collect() });
         Some(Conflict {
             id,
             kind: found.kind,
@@ -214,11 +219,14 @@ impl Review {
                 for (register, _) in &record.writes {
                     self.records.by_entry.entry(register.entry.clone()).or_default().insert(conflict);
                 }
-                affected.extend(self.records.by_subject.get(&record.subject).into_iter().flatten());
+                affected.insert(conflict);
+                affected.extend(self.found_about.get(&record.subject).into_iter().flatten());
                 for other in &record.supersedes {
                     self.records.superseded.insert(other.clone());
-                    let others = self.log.decisions.get(other).into_iter().flatten();
-                    affected.extend(others.map(|other| other.record.conflict));
+                    for Decided { record, .. } in self.log.decisions.get(other).into_iter().flatten() {
+                        affected.insert(record.conflict);
+                        affected.extend(self.found_about.get(&record.subject).into_iter().flatten());
+                    }
                 }
             }
         }
@@ -277,10 +285,18 @@ impl Review {
         }
         for old in self.units.remove(&unit).into_iter().flatten() {
             self.found_in.remove(&old.id);
+            let subject = old.subject.to_string();
+            if let Some(same) = self.found_about.get_mut(&subject) {
+                same.remove(&old.id);
+                if same.is_empty() {
+                    self.found_about.remove(&subject);
+                }
+            }
             affected.insert(old.id);
         }
         for new in &found {
             self.found_in.insert(new.id, unit.clone());
+            self.found_about.entry(new.subject.to_string()).or_default().insert(new.id);
             affected.insert(new.id);
         }
         if !found.is_empty() {
@@ -341,9 +357,9 @@ impl Review {
     pub(crate) fn closing(&self, id: ConflictId) -> Vec<DecisionId> {
         let closes = |decision: &DecisionId| {
             let decided = self.log.decisions.get(decision).into_iter().flatten();
-            decided.into_iter().any(|one| {
-                matches!(one.record.choice, Choice::Dismissed | Choice::Confirmed | Choice::Linked)
-            })
+            decided
+                .into_iter()
+                .any(|one| matches!(one.record.choice, Choice::Dismissed | Choice::Confirmed | Choice::Linked))
         };
         self.standing(id).into_iter().filter(closes).collect()
     }
@@ -419,9 +435,11 @@ impl Review {
         let answered = by_decision.filter_map(|id| self.log.decisions.get(id)).flatten();
         let subject = found.subject.to_string();
         let about_this = |decided: &&Decided| {
-            let register = decided.record.writes.iter().any(|(register, _)| {
-                found.sides.iter().flatten().any(|at| at.place.register() == Some(register))
-            });
+            let register = decided
+                .record
+                .writes
+                .iter()
+                .any(|(register, _)| found.sides.iter().flatten().any(|at| at.place.register() == Some(register)));
             register && decided.record.conflict != found.id
         };
         if let Some(decided) = answered.filter(about_this).max_by_key(|decided| decided.record.conflict) {
@@ -432,7 +450,9 @@ impl Review {
         let is_closed = |decided: &Decided| {
             let record = &decided.record;
             let closes = [Choice::Dismissed, Choice::Confirmed, Choice::Linked];
-            record.kind == found.kind && closes.contains(&record.choice) && record.against.iter().any(|op| ops.contains(op))
+            record.kind == found.kind
+                && closes.contains(&record.choice)
+                && record.against.iter().any(|op| ops.contains(op))
         };
         same.filter(|id| self.active(**id).any(is_closed)).max().copied()
     }
@@ -512,7 +532,8 @@ impl Review {
 
     /// Gives the values of writes, by operation id: the order in which they came differs from device to device.
     fn values(&self, cell: &Cell, writes: &[u32]) -> Vec<Option<Value>> {
-        let mut writes: Vec<&Write> = writes.iter().map(|ix| cell.write(*ix)).collect();
+        let mut writes: Vec<&Write> =
+            writes.iter().map(|ix| cell.write(*ix)).filter(|write| !write.is_narrowing()).collect();
         writes.sort_by_cached_key(|write| self.log.op_id(write));
         writes.into_iter().map(|write| write.value.clone()).collect()
     }

@@ -34,7 +34,7 @@ fn two_devices_that_make_the_same_document_offline_share_its_containers() {
     assert_eq!(a.document.entries(None).len(), 2);
     assert_eq!(a.document.change_count(), 3, "one genesis");
     assert_eq!(a.document.kind().unwrap().as_str(), "audit");
-    let kind = b.document.about_register("kind").unwrap();
+    let kind = b.document.about_register("kind", None).unwrap();
     assert_eq!(kind.versions.len(), 2);
     assert!(!kind.is_disagreement());
     assert!(a.document.disagreements().is_empty());

@@ -52,7 +52,10 @@ fn status_and_comment_belong_together() {
     assert_eq!((conflict.kind, conflict.subject.to_string()), (ConflictKind::FieldGroup, "M050/comment/status".into()));
     let cleaned = conflict.sides.iter().position(|side| side.writes[0].value == Some("fine after cleaning".into()));
     devices[0].decide(&conflict, &Answer::Accept(cleaned.unwrap()));
-    assert_eq!((devices[0].shown("M050/status"), devices[0].shown("M050/comment")), ("ok".into(), "fine after cleaning".into()));
+    assert_eq!(
+        (devices[0].shown("M050/status"), devices[0].shown("M050/comment")),
+        ("ok".into(), "fine after cleaning".into())
+    );
     sync_all(&mut devices);
     assert!(devices[1].open().is_empty());
 }
@@ -116,7 +119,10 @@ fn a_verdict_on_a_status_that_changed_meanwhile_is_stale() {
     devices[1].edit(&[set("M050/status", "dead")]);
     sync_all(&mut devices);
     let conflict = devices[0].only(State::Open);
-    assert_eq!((conflict.kind, conflict.subject.to_string()), (ConflictKind::StaleDecision, "M050/verdict/status".into()));
+    assert_eq!(
+        (conflict.kind, conflict.subject.to_string()),
+        (ConflictKind::StaleDecision, "M050/verdict/status".into())
+    );
     let decision = devices[0].decide(&conflict, &Answer::Confirm);
     sync_all(&mut devices);
     assert!(devices[1].open().is_empty());

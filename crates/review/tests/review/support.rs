@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use comity_crdt::{Document, SyncSession, admit};
 use comity_model::{Act, ActKind, ActorId, DeviceTag, Heads, HybridTime, Limits, RegisterKey, Value, Write};
-use comity_review::{Answer, Conflict, ConflictKind, Declarations, DecisionId, Note, Review, State};
+use comity_review::{Answer, Conflict, ConflictKind, DecisionId, Declarations, Note, Review, State};
 
 pub fn key(text: &str) -> RegisterKey {
     text.parse().unwrap()
