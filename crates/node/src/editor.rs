@@ -81,6 +81,12 @@ impl Editor<'_> {
         self.writes.push(Write::About { name: name.to_owned(), value: value.into() });
     }
 
+    /// Adds what a decision writes ([`Review::decide`](comity_review::Review::decide)): the edit is one then.
+    pub fn decide(&mut self, writes: Vec<Write>) {
+        self.kind = ActKind::Decision;
+        self.writes.extend(writes);
+    }
+
     /// Says what sort of act the edit is; a plain edit unless told.
     pub fn act(&mut self, kind: ActKind) {
         self.kind = kind;

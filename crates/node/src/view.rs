@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use comity_crdt::{Entry, HistoryFilter, HistoryItem, Register};
 use comity_engine::Standing;
 use comity_model::{EntryId, Heads, KindName, RegisterKey, Value};
-use comity_review::Disagreement;
+use comity_review::{Declarations, Disagreement, Review};
 
 /// A document as it can be read: on the node's thread, within [`Document::read`](crate::Document::read).
 pub struct View<'a> {
@@ -62,6 +62,11 @@ impl View<'_> {
     /// Gives the registers in which different values stand that did not know of each other.
     pub fn disagreements(&self) -> Vec<Disagreement> {
         comity_review::disagreements(self.document)
+    }
+
+    /// Finds all conflicts of the document and how they stand. The cost follows the whole history.
+    pub fn review(&self, declared: Declarations) -> Review {
+        Review::of(self.document, declared)
     }
 
     /// Gives the changes of the document, of an entry, or of a field, the oldest first.
