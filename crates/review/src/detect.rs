@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use comity_crdt::OpId;
 use comity_model::{DeviceTag, EntryId, FieldName, LIFE, RegisterKey, Value};
 
+use crate::foreign;
 use crate::graph::ChangeIx;
 use crate::log::{Cell, EntryLog, Log, Removal, Write, WriteIx};
 use crate::{ConflictId, ConflictKind, Place, Subject};
@@ -27,6 +28,14 @@ pub struct Declarations {
 pub(crate) struct WriteRef {
     pub(crate) place: Place,
     pub(crate) ix: WriteIx,
+    /// Whether it is not in the register itself, but was added to its counter or done at a spot of a text.
+    pub(crate) is_marginal: bool,
+}
+
+impl WriteRef {
+    pub(crate) fn new(place: Place, ix: WriteIx) -> Self {
+        Self { place, ix, is_marginal: false }
+    }
 }
 
 /// A conflict as it was found.
@@ -53,8 +62,13 @@ impl Found {
 }
 
 impl Log {
+    /// Gives the register or the margin that a write stands in.
+    pub(crate) fn cell_of(&self, write: &WriteRef) -> Option<&Cell> {
+        if write.is_marginal { self.foreign.margin(&write.place) } else { self.cell(&write.place) }
+    }
+
     pub(crate) fn at(&self, write: &WriteRef) -> Option<&Write> {
-        Some(self.cell(&write.place)?.write(write.ix))
+        Some(self.cell_of(write)?.write(write.ix))
     }
 
     pub(crate) fn op_of(&self, write: &WriteRef) -> Option<OpId> {
@@ -105,6 +119,8 @@ pub(crate) fn entry(log: &Log, id: &EntryId, declared: &Declarations, found: &mu
 
 /// Finds the conflicts of one register.
 pub(crate) fn register(log: &Log, place: &Place, cell: &Cell, found: &mut Vec<Found>) {
+    foreign::counter(log, place, cell, found);
+    foreign::hidden(log, place, cell, found);
     if let [only] = cell.live[..] {
         // As nearly always.
         return implicit(log, place, cell, only, found);
@@ -113,7 +129,7 @@ pub(crate) fn register(log: &Log, place: &Place, cell: &Cell, found: &mut Vec<Fo
     let mut deciding: Vec<&Value> = Vec::new();
     let mut removals = Vec::new();
     for ix in &cell.live {
-        let (write, at) = (cell.write(*ix), WriteRef { place: place.clone(), ix: *ix });
+        let (write, at) = (cell.write(*ix), WriteRef::new(place.clone(), *ix));
         implicit(log, place, cell, *ix, found);
         let Some(value) = &write.value else {
             if !write.is_narrowing() {
@@ -189,7 +205,7 @@ fn implicit(log: &Log, place: &Place, cell: &Cell, ix: WriteIx, found: &mut Vec<
     if cell.live.iter().any(|other| *other != ix && overtakes(cell.write(*other))) {
         return;
     }
-    let at = |ix: &WriteIx| vec![WriteRef { place: place.clone(), ix: *ix }];
+    let at = |ix: &WriteIx| vec![WriteRef::new(place.clone(), *ix)];
     let mut sides: Vec<_> = stood.iter().map(at).collect();
     sides.push(at(&ix));
     found.push(Found::new(log, ConflictKind::ImplicitResolution, Subject::Place(place.clone()), sides));
@@ -211,7 +227,7 @@ impl EntryView<'_> {
     fn standing(&self, field: &FieldName) -> Vec<(WriteRef, &Write)> {
         let Some(cell) = self.entry.fields.get(field) else { return Vec::new() };
         let live = cell.live.iter().map(|ix| (*ix, cell.write(*ix))).filter(|(_, write)| write.value.is_some());
-        live.rev().take(STANDING_MAX).map(|(ix, write)| (WriteRef { place: self.place(field), ix }, write)).collect()
+        live.rev().take(STANDING_MAX).map(|(ix, write)| (WriteRef::new(self.place(field), ix), write)).collect()
     }
 
     /// Somebody marked the entry deleted while somebody else wrote to it.
@@ -345,7 +361,7 @@ pub(crate) fn duplicates(log: &Log, ids: &BTreeSet<EntryId>, declared: &Declarat
             let cell = entry.fields.get(field)?;
             let ix = cell.live.iter().rfind(|ix| cell.write(**ix).value.is_some())?;
             let place = Place::Field(RegisterKey::new((*id).clone(), field.clone()));
-            Some(WriteRef { place, ix: *ix })
+            Some(WriteRef::new(place, *ix))
         });
         key.collect::<Vec<_>>()
     };

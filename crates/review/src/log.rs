@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use comity_crdt::{DecodedChange, DecodedOp, ObjectId, OpAction, OpId, OpKey};
 use comity_model::{EntryId, FieldName, Value};
 
+use crate::foreign::{self, Foreign};
 use crate::graph::{ActorIx, ChangeIx, Graph};
 use crate::{DecisionId, DecisionRecord, Place};
 
@@ -144,10 +145,20 @@ pub(crate) struct Log {
     pub(crate) decisions: BTreeMap<DecisionId, Vec<Decided>>,
     /// Which changes are decisions, and which.
     pub(crate) deciding: BTreeMap<ChangeIx, Vec<DecisionId>>,
+    /// What only other applications write.
+    pub(crate) foreign: Foreign,
     /// The remark in a change.
     remarks: BTreeMap<ChangeIx, String>,
     /// Records of decisions that could not be read.
     pub(crate) unreadable: usize,
+}
+
+/// Where a change wrote.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) registers: Vec<Place>,
+    /// Counters that were added to, and spots of texts.
+    pub(crate) margins: Vec<Place>,
 }
 
 /// One operation on its way into a cell, after those of the same change were taken together.
@@ -159,12 +170,13 @@ struct Pending {
 }
 
 impl Log {
-    /// Takes in a change that was not known; gives the registers that it wrote to. `None` when it was known.
-    pub(crate) fn feed(&mut self, change: &DecodedChange) -> Option<Vec<Place>> {
+    /// Takes in a change that was not known; gives where it wrote. `None` when it was known.
+    pub(crate) fn feed(&mut self, change: &DecodedChange) -> Option<Touched> {
         let ix = self.graph.add(change)?;
         let actor = self.graph.actor(&change.actor);
         let mut writes: BTreeMap<Place, Vec<Pending>> = BTreeMap::new();
-        for op in &change.ops {
+        let (margin, registers) = foreign::margin_of(&mut self.foreign, change);
+        for op in registers {
             match (&op.object, &op.key, op.value()) {
                 (ObjectId::Remarks, OpKey::Map(_), Some(Value::Text(text))) => {
                     self.remarks.insert(ix, text.clone());
@@ -175,14 +187,14 @@ impl Log {
                 _ => gather(writes.entry(place(op)).or_default(), op, actor),
             }
         }
-        let mut touched = Vec::with_capacity(writes.len());
+        let mut touched = Touched { margins: self.foreign.write(margin, ix, actor), ..Touched::default() };
         for (place, pending) in writes {
             let mut is_touched = false;
             for write in pending {
                 is_touched |= self.write(&place, ix, write);
             }
             if is_touched {
-                touched.push(place);
+                touched.registers.push(place);
             }
         }
         Some(touched)
@@ -302,9 +314,10 @@ fn removal(cell: &Cell, graph: &Graph, change: ChangeIx, replaces: &[WriteIx]) -
 fn gather(pending: &mut Vec<Pending>, op: &DecodedOp, actor: ActorIx) {
     let value = match &op.action {
         OpAction::Put(value) => Some(value.clone()),
-        OpAction::Make(kind) => Some(Value::Text(format!("({kind:?})").to_lowercase())),
+        // Two objects are never the same, even when both are empty.
+        OpAction::Make(kind) => Some(Value::Text(format!("({} {})", format!("{kind:?}").to_lowercase(), op.id))),
         OpAction::Delete => None,
-        // They change nothing that stands here; see `foreign`.
+        // It changes nothing that stands here.
         _ => return,
     };
     let mut pred = op.pred.clone();
@@ -322,7 +335,7 @@ fn gather(pending: &mut Vec<Pending>, op: &DecodedOp, actor: ActorIx) {
 }
 
 /// Names the register of an operation. A new element of a list is a register of its own, named by the operation.
-fn place(op: &DecodedOp) -> Place {
+pub(crate) fn place(op: &DecodedOp) -> Place {
     if let Some(register) = op.register() {
         return Place::Field(register);
     }

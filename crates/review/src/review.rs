@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decision::Choice;
 use crate::detect::{self, Declarations, Found, WriteRef};
+use crate::foreign;
 use crate::log::{Cell, Decided, Log, Write};
 use crate::{
     Base, Conflict, ConflictId, ConflictKind, DecisionId, DecisionRecord, Place, Side, State, Subject, Written,
@@ -44,6 +45,8 @@ pub struct Review {
 enum Unit {
     Entry(EntryId),
     Register(Place),
+    /// A spot of a text.
+    Margin(Place),
     /// Entries with one natural key.
     Twins(Vec<String>),
 }
@@ -115,7 +118,11 @@ impl Review {
         let mut affected = BTreeSet::new();
         for change in changes {
             let Some(places) = self.log.feed(change) else { continue };
-            touched.extend(places.into_iter().map(unit_of));
+            for place in places.registers.iter().chain(&places.margins) {
+                touched.extend(self.log.foreign.around(place).into_iter().map(unit_of));
+            }
+            touched.extend(places.margins.iter().cloned().map(Unit::Margin));
+            touched.extend(places.registers.into_iter().chain(places.margins).map(unit_of));
             self.note_decisions(change, &mut affected);
         }
         self.refresh(touched, affected)
@@ -277,6 +284,7 @@ impl Review {
                     detect::register(&self.log, place, cell, &mut found);
                 }
             }
+            Unit::Margin(place) => foreign::text(&self.log, place, &mut found),
             Unit::Twins(key) => {
                 if let Some(ids) = self.twins.get(key) {
                     detect::duplicates(&self.log, ids, &self.declared, &mut found);
@@ -467,7 +475,7 @@ impl Review {
             let Some(actor) = self.log.graph.known_actor(&op.actor) else { continue };
             let at = places.iter().find_map(|place| {
                 let ix = self.log.cell(place)?.find(op.counter, actor)?;
-                Some(WriteRef { place: place.clone(), ix })
+                Some(WriteRef::new(place.clone(), ix))
             });
             let Some(at) = at else { continue };
             let value = |at: &WriteRef| self.log.at(at).and_then(|write| write.value.clone());
@@ -496,7 +504,7 @@ impl Review {
 
     fn base(&self, found: &Found) -> Vec<Base> {
         let mut places: BTreeMap<&Place, Vec<u32>> = BTreeMap::new();
-        for at in found.sides.iter().flatten() {
+        for at in found.sides.iter().flatten().filter(|at| !at.is_marginal) {
             places.entry(&at.place).or_default().push(at.ix);
         }
         let base = |(place, sides): (&Place, Vec<u32>)| {
@@ -515,7 +523,7 @@ impl Review {
     }
 
     fn written(&self, at: &WriteRef) -> Option<Written> {
-        let cell = self.log.cell(&at.place)?;
+        let cell = self.log.cell_of(at)?;
         let write: &Write = cell.write(at.ix);
         let node = self.log.graph.node(write.change);
         Some(Written {

@@ -84,8 +84,11 @@ fn where_skill_is_seen_the_confidence_is_about_true() {
     let mut model = Model::new();
     for _ in 0..1_000 {
         let case = dice.case();
-        let remarked = case.candidates.iter().position(|one| one.has_remark).unwrap_or(0);
-        let kept = if dice.below(5) == 0 { 1 - remarked } else { remarked };
+        // Of two values of which just one has a remark, it is kept in four of five; else a coin decides.
+        let kept = match [case.candidates[0].has_remark, case.candidates[1].has_remark] {
+            [one, other] if one != other => usize::from(other == (dice.below(5) != 0)),
+            _ => dice.below(2),
+        };
         model.learn(&[Decided { case, kept: Kept::Candidate(kept) }], SuggestionShown::Never);
     }
     let evaluation = model.evaluation();

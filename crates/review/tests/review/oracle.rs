@@ -357,7 +357,7 @@ fn check(device: &Device) {
 }
 
 /// Feeds a document's changes in another order in which each comes after what it depends on, in groups, some twice.
-fn in_another_order(document: &Document, seed: u64) -> Review {
+pub fn in_another_order(document: &Document, seed: u64) -> Review {
     let mut left = document.decode_since(&Heads::default());
     let mut dice = seed;
     let mut roll = move |below: usize| {
