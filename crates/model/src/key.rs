@@ -73,6 +73,13 @@ macro_rules! key_part {
             }
         }
 
+        impl std::borrow::Borrow<str> for $name {
+            /// Compares like its text, so that a map can be asked with the text.
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)

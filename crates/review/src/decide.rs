@@ -184,9 +184,9 @@ impl Review {
 }
 
 /// What a record says it is about: the conflict, its kind, its subject, and what stood against each other.
-type About = (ConflictId, ConflictKind, String, Vec<comity_crdt::OpId>);
+pub(crate) type About = (ConflictId, ConflictKind, String, Vec<comity_crdt::OpId>);
 
-fn compose(
+pub(crate) fn compose(
     (conflict, kind, subject, against): About,
     choice: Choice,
     values: Vec<(Place, Value)>,

@@ -50,6 +50,25 @@ pub(crate) struct Found {
     pub(crate) is_agreement: bool,
 }
 
+impl Declarations {
+    /// Lists which field was chosen knowing which, those apart that belong together anyway.
+    fn dependencies(&self) -> impl Iterator<Item = (&FieldName, &FieldName)> {
+        let pairs = self.depends_on.iter().flat_map(|(field, others)| others.iter().map(move |other| (field, other)));
+        let is_grouped = |a, b| self.groups.iter().any(|group| group.contains(a) && group.contains(b));
+        pairs.filter(move |(field, other)| field != other && !is_grouped(*field, *other))
+    }
+
+    /// Lists the groups that a field belongs to, by number.
+    pub(crate) fn groups_of(&self, field: &FieldName) -> impl Iterator<Item = usize> {
+        (0..).zip(&self.groups).filter(move |(_, group)| group.contains(field)).map(|(number, _)| number)
+    }
+
+    /// Lists the dependencies that a field takes part in.
+    pub(crate) fn dependencies_of(&self, field: &FieldName) -> impl Iterator<Item = (&FieldName, &FieldName)> {
+        self.dependencies().filter(move |(one, other)| *one == field || *other == field)
+    }
+}
+
 impl Found {
     /// Names a conflict and puts its sides in order.
     pub(crate) fn new(log: &Log, kind: ConflictKind, subject: Subject, mut sides: Vec<Vec<WriteRef>>) -> Self {
@@ -94,27 +113,6 @@ impl Log {
 enum Writer<'a> {
     Device(DeviceTag),
     Actor(&'a [u8]),
-}
-
-/// Finds the conflicts of an entry, those with other entries apart.
-pub(crate) fn entry(log: &Log, id: &EntryId, declared: &Declarations, found: &mut Vec<Found>) {
-    let Some(entry) = log.entries.get(id) else { return };
-    for (field, cell) in &entry.fields {
-        register(log, &Place::Field(RegisterKey::new(id.clone(), field.clone())), cell, found);
-    }
-    let view = EntryView { log, id, entry };
-    view.deleted_while_written(found);
-    for group in &declared.groups {
-        view.group(group, found);
-    }
-    for (field, others) in &declared.depends_on {
-        for other in others {
-            let is_grouped = declared.groups.iter().any(|group| group.contains(field) && group.contains(other));
-            if !is_grouped && field != other {
-                view.stale(field, other, found);
-            }
-        }
-    }
 }
 
 /// Finds the conflicts of one register.
@@ -211,14 +209,18 @@ fn implicit(log: &Log, place: &Place, cell: &Cell, ix: WriteIx, found: &mut Vec<
     found.push(Found::new(log, ConflictKind::ImplicitResolution, Subject::Place(place.clone()), sides));
 }
 
-/// One entry, while its conflicts are looked for.
-struct EntryView<'a> {
+/// One entry, while the conflicts between its fields are looked for.
+pub(crate) struct EntryView<'a> {
     log: &'a Log,
     id: &'a EntryId,
     entry: &'a EntryLog,
 }
 
-impl EntryView<'_> {
+impl<'a> EntryView<'a> {
+    pub(crate) fn new(log: &'a Log, id: &'a EntryId) -> Option<Self> {
+        Some(Self { log, id, entry: log.entries.get(id)? })
+    }
+
     fn place(&self, field: &FieldName) -> Place {
         Place::Field(RegisterKey::new(self.id.clone(), field.clone()))
     }
@@ -231,8 +233,8 @@ impl EntryView<'_> {
     }
 
     /// Somebody marked the entry deleted while somebody else wrote to it.
-    fn deleted_while_written(&self, found: &mut Vec<Found>) {
-        let Some((life, cell)) = self.entry.fields.iter().find(|(field, _)| field.as_str() == LIFE) else { return };
+    pub(crate) fn deleted_while_written(&self, found: &mut Vec<Found>) {
+        let Some((life, cell)) = self.entry.fields.get_key_value(LIFE) else { return };
         let is_deletion = |write: &Write| write.value.as_ref().and_then(Value::as_text) == Some("deleted");
         if !cell.standing().any(is_deletion) {
             return;
@@ -262,7 +264,7 @@ impl EntryView<'_> {
     }
 
     /// Different devices wrote to different fields of a group, not knowing of each other.
-    fn group(&self, group: &BTreeSet<FieldName>, found: &mut Vec<Found>) {
+    pub(crate) fn group(&self, group: &BTreeSet<FieldName>, found: &mut Vec<Found>) {
         let standing: Vec<(&FieldName, WriteRef, &Write)> = group
             .iter()
             .flat_map(|field| self.standing(field).into_iter().map(move |(at, write)| (field, at, write)))
@@ -295,7 +297,7 @@ impl EntryView<'_> {
     }
 
     /// A field was written by somebody who knew another field, while somebody else changed that.
-    fn stale(&self, field: &FieldName, other: &FieldName, found: &mut Vec<Found>) {
+    pub(crate) fn stale(&self, field: &FieldName, other: &FieldName, found: &mut Vec<Found>) {
         let Some(cell) = self.entry.fields.get(other) else { return };
         let is_change = |write: &Write| write.replaces.iter().any(|before| cell.write(*before).value != write.value);
         let changed: Vec<_> = self.standing(other).into_iter().filter(|(_, write)| is_change(write)).collect();

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use comity_crdt::{DecodedChange, OpId};
-use comity_model::{Act, ChangeHash, EntryId, Heads, RegisterKey, Value};
+use comity_model::{Act, ChangeHash, EntryId, FieldName, Heads, LIFE, RegisterKey, Value};
 use sha2::{Digest, Sha256};
 
 use crate::decision::Choice;
-use crate::detect::{self, Declarations, Found, WriteRef};
+use crate::detect::{self, Declarations, EntryView, Found, WriteRef};
 use crate::foreign;
 use crate::log::{Cell, Decided, Log, Write};
 use crate::{
@@ -40,11 +40,16 @@ pub struct Review {
     records: Records,
 }
 
-/// What conflicts are looked for in at once.
+/// What conflicts are looked for in at once: as little as can be, so that the cost follows what was written.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Unit {
-    Entry(EntryId),
     Register(Place),
+    /// Whether an entry was deleted while it was written to.
+    Life(EntryId),
+    /// Fields of an entry that belong together: which group.
+    Group(EntryId, usize),
+    /// A field of an entry, and another that its author knew.
+    Stale(EntryId, FieldName, FieldName),
     /// A spot of a text.
     Margin(Place),
     /// Entries with one natural key.
@@ -116,16 +121,18 @@ impl Review {
     pub fn feed(&mut self, changes: &[DecodedChange]) -> Vec<Turn> {
         let mut touched = BTreeSet::new();
         let mut affected = BTreeSet::new();
+        let mut margins = BTreeSet::new();
         for change in changes {
             let Some(places) = self.log.feed(change) else { continue };
             for place in places.registers.iter().chain(&places.margins) {
-                touched.extend(self.log.foreign.around(place).into_iter().map(unit_of));
+                touched.extend(self.log.foreign.around(place));
             }
-            touched.extend(places.margins.iter().cloned().map(Unit::Margin));
-            touched.extend(places.registers.into_iter().chain(places.margins).map(unit_of));
+            touched.extend(places.registers);
+            touched.extend(places.margins.iter().cloned());
+            margins.extend(places.margins.into_iter().map(Unit::Margin));
             self.note_decisions(change, &mut affected);
         }
-        self.refresh(touched, affected)
+        self.refresh(touched, margins, affected)
     }
 
     /// Changes what is declared: the policy is another. Looks at everything anew.
@@ -133,12 +140,15 @@ impl Review {
         if declared == self.declared {
             return Vec::new();
         }
+        let before: BTreeSet<Unit> = self.units.keys().cloned().collect();
         self.declared = declared;
-        let mut all: BTreeSet<Unit> = self.log.entries.keys().cloned().map(Unit::Entry).collect();
-        all.extend(std::mem::take(&mut self.twins).into_keys().map(Unit::Twins));
+        self.twins.clear();
         self.key_of.clear();
+        let entries = self.log.entries.iter();
+        let places = entries.flat_map(|(id, entry)| entry.fields.keys().map(|field| RegisterKey::new(id.clone(), field.clone())));
+        let places = places.map(Place::Field).collect();
         let affected = self.records.by_conflict.keys().copied().collect();
-        self.refresh(all, affected)
+        self.refresh(places, before, affected)
     }
 
     /// Lists all conflicts in short, by id, those that are over included.
@@ -240,23 +250,40 @@ impl Review {
     }
 
     /// Looks at what was touched anew, and at how the affected conflicts stand.
-    fn refresh(&mut self, touched: BTreeSet<Unit>, mut affected: BTreeSet<ConflictId>) -> Vec<Turn> {
-        let mut twins = BTreeSet::new();
-        for unit in touched {
-            if let Unit::Entry(id) = &unit {
-                self.rekey(id, &mut twins);
-                affected.extend(self.records.by_entry.get(id).into_iter().flatten());
+    fn refresh(
+        &mut self,
+        touched: BTreeSet<Place>,
+        mut units: BTreeSet<Unit>,
+        mut affected: BTreeSet<ConflictId>,
+    ) -> Vec<Turn> {
+        for place in touched {
+            if let Place::Field(register) = &place {
+                self.touch(register, &mut units, &mut affected);
             }
-            self.look(unit, &mut affected);
+            units.insert(Unit::Register(place));
         }
-        for key in twins {
-            self.look(Unit::Twins(key), &mut affected);
-        }
+        units.into_iter().for_each(|unit| self.look(unit, &mut affected));
         affected.into_iter().filter_map(|id| self.turn(id)).collect()
     }
 
+    /// Lists what has to be looked at because a field was written to.
+    fn touch(&mut self, register: &RegisterKey, units: &mut BTreeSet<Unit>, affected: &mut BTreeSet<ConflictId>) {
+        let RegisterKey { entry, field } = register;
+        affected.extend(self.records.by_entry.get(entry).into_iter().flatten());
+        if self.log.entries.get(entry).is_some_and(|log| log.fields.contains_key(LIFE)) {
+            units.insert(Unit::Life(entry.clone()));
+        }
+        units.extend(self.declared.groups_of(field).map(|number| Unit::Group(entry.clone(), number)));
+        let stale = |(one, other): (&FieldName, &FieldName)| Unit::Stale(entry.clone(), one.clone(), other.clone());
+        units.extend(self.declared.dependencies_of(field).map(stale));
+        // Who made an entry may be found out by a write to any field.
+        if !self.declared.natural_key.is_empty() {
+            self.rekey(entry, units);
+        }
+    }
+
     /// Takes note of the natural key of an entry, and of which keys now have other entries.
-    fn rekey(&mut self, id: &EntryId, twins: &mut BTreeSet<Vec<String>>) {
+    fn rekey(&mut self, id: &EntryId, units: &mut BTreeSet<Unit>) {
         let key = self.log.entries.get(id).and_then(|entry| detect::natural_key(entry, &self.declared));
         if let Some(old) = self.key_of.remove(id) {
             if let Some(entries) = self.twins.get_mut(&old) {
@@ -265,11 +292,11 @@ impl Review {
                     self.twins.remove(&old);
                 }
             }
-            twins.insert(old);
+            units.insert(Unit::Twins(old));
         }
         if let Some(key) = key {
             self.twins.entry(key.clone()).or_default().insert(id.clone());
-            twins.insert(key.clone());
+            units.insert(Unit::Twins(key.clone()));
             self.key_of.insert(id.clone(), key);
         }
     }
@@ -278,7 +305,24 @@ impl Review {
     fn look(&mut self, unit: Unit, affected: &mut BTreeSet<ConflictId>) {
         let mut found = Vec::new();
         match &unit {
-            Unit::Entry(id) => detect::entry(&self.log, id, &self.declared, &mut found),
+            Unit::Life(id) => {
+                if let Some(view) = EntryView::new(&self.log, id) {
+                    view.deleted_while_written(&mut found);
+                }
+            }
+            Unit::Group(id, number) => {
+                if let (Some(view), Some(group)) =
+                    (EntryView::new(&self.log, id), self.declared.groups.get(*number))
+                {
+                    view.group(group, &mut found);
+                }
+            }
+            Unit::Stale(id, field, other) => {
+                let is_declared = self.declared.dependencies_of(field).any(|pair| pair == (field, other));
+                if let Some(view) = EntryView::new(&self.log, id).filter(|_| is_declared) {
+                    view.stale(field, other, &mut found);
+                }
+            }
             Unit::Register(place) => {
                 if let Some(cell) = self.log.cell(place) {
                     detect::register(&self.log, place, cell, &mut found);
@@ -441,7 +485,6 @@ impl Review {
         let writes = found.sides.iter().flatten().filter_map(|at| self.log.at(at));
         let by_decision = writes.filter_map(|write| self.log.deciding.get(&write.change)).flatten();
         let answered = by_decision.filter_map(|id| self.log.decisions.get(id)).flatten();
-        let subject = found.subject.to_string();
         let about_this = |decided: &&Decided| {
             let register = decided
                 .record
@@ -453,8 +496,8 @@ impl Review {
         if let Some(decided) = answered.filter(about_this).max_by_key(|decided| decided.record.conflict) {
             return Some(decided.record.conflict);
         }
+        let same = self.records.by_subject.get(&found.subject.to_string())?.iter().filter(|id| **id != found.id);
         let ops: BTreeSet<OpId> = found.sides.iter().flatten().filter_map(|at| self.log.op_of(at)).collect();
-        let same = self.records.by_subject.get(&subject)?.iter().filter(|id| **id != found.id);
         let is_closed = |decided: &Decided| {
             let record = &decided.record;
             let closes = [Choice::Dismissed, Choice::Confirmed, Choice::Linked];
@@ -544,12 +587,5 @@ impl Review {
             writes.iter().map(|ix| cell.write(*ix)).filter(|write| !write.is_narrowing()).collect();
         writes.sort_by_cached_key(|write| self.log.op_id(write));
         writes.into_iter().map(|write| write.value.clone()).collect()
-    }
-}
-
-fn unit_of(place: Place) -> Unit {
-    match place {
-        Place::Field(register) => Unit::Entry(register.entry),
-        other => Unit::Register(other),
     }
 }

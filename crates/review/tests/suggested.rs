@@ -1,5 +1,7 @@
 //! From conflicts and decisions in real documents to a suggestion.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use comity_crdt::Document;
 use comity_model::{Act, ActKind, ActorId, DeviceTag, Heads, HybridTime, Limits, Value, Write};
 use comity_review::suggest::{Abstention, Author, Case, Feature, Kept, Model, PastAct, Role, Setting, case, past_acts};

@@ -1,5 +1,7 @@
 //! Suggestions over whole histories: that chance is hardly ever taken for skill, and that skill is found soon.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use comity_review::SuggestionShown;
 use comity_review::suggest::{Author, Candidate, Case, Decided, Kept, Model};
 

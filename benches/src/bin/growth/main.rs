@@ -9,6 +9,7 @@ mod heap;
 mod operations;
 mod readers;
 mod relay;
+mod review;
 mod stored;
 mod table;
 mod work;
@@ -28,7 +29,8 @@ Usage: growth [TABLE...] [--quick] [--markdown FILE]
 
 Prints how cost grows, as Markdown; ends with 1 when a cost grows faster than it may.
 
-  TABLE            active, readers, documents, store, operations, heads, reunion; all when none is named
+  TABLE            active, readers, documents, store, operations, history,
+                   conflicts, heads, reunion; all when none is named
   --quick          small sizes only: seconds instead of minutes
   --markdown FILE  writes the tables into a file, too
 ";
@@ -55,6 +57,13 @@ const KINDS: &[Kind] = &[
         quick: &[100, 1_000],
         make: operations::table,
     },
+    Kind {
+        name: "history",
+        sizes: &[1_000, 10_000, 100_000, 960_000],
+        quick: &[1_000, 10_000],
+        make: review::history,
+    },
+    Kind { name: "conflicts", sizes: &[100, 1_000, 10_000], quick: &[100, 1_000], make: review::conflicts },
     Kind { name: "heads", sizes: &[10, 100, 1_000, 4_000], quick: &[10, 20], make: heads::table },
     Kind { name: "reunion", sizes: &[10, 100, 1_000, 3_000], quick: &[10, 20], make: readers::reunion },
 ];

@@ -87,6 +87,17 @@ impl Table {
         self.checks.push(Check { text, passed: is <= most });
     }
 
+    /// Checks a number made of several cells.
+    pub fn check(&mut self, text: &str, is: f64, below: f64) {
+        self.checks.push(Check { text: format!("{text}; {is:.2}"), passed: is < below });
+    }
+
+    /// Gives a cell of the row whose first number is `size`, if there is such a row.
+    pub fn cell(&self, size: f64, name: &str) -> Option<f64> {
+        let column = self.index(name);
+        self.rows.iter().find(|row| row[0] == size).map(|row| row[column])
+    }
+
     /// Gives the largest number of a column.
     pub fn largest(&self, name: &str) -> f64 {
         let column = self.index(name);

@@ -107,7 +107,8 @@ fn small_write(device: usize, number: usize) -> anyhow::Result<Write> {
     set(number % 3, "status", format!("seen {number} by {device}").as_str().into())
 }
 
-fn edit(
+/// Makes one change.
+pub fn edit(
     document: &mut Document,
     device: usize,
     number: usize,

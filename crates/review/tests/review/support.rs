@@ -96,6 +96,15 @@ impl Device {
         self.write(None, ActKind::Decision, &writes);
     }
 
+    /// Takes an entry back to what it was.
+    pub fn roll_back(&mut self, entry: &str, at: &Heads) -> DecisionId {
+        let id = self.decision_id();
+        let entry = entry.parse().unwrap();
+        let rollback = self.review.rollback(&self.document, &entry, at, &Note::default(), &id).unwrap();
+        self.write(None, ActKind::Decision, &rollback.writes);
+        id
+    }
+
     fn decision_id(&mut self) -> DecisionId {
         self.decisions += 1;
         DecisionId::new(&format!("d{}-{}", self.number, self.decisions)).unwrap()

@@ -1,0 +1,5 @@
+//! The language, and the tally over random histories.
+
+mod language;
+mod random;
+mod tallies;
