@@ -6,6 +6,7 @@ use automerge::{Automerge, ReadDoc, SaveOptions};
 use bytes::Bytes;
 use comity_model::{Act, ActorId, ChangeHash, Heads};
 
+use crate::replay::Replay;
 use crate::size::Size;
 use crate::stranded::Stranded;
 use crate::sync::PayloadCache;
@@ -40,6 +41,7 @@ pub struct Document {
     pub(crate) stranded: Stranded,
     pub(crate) size: Size,
     pub(crate) payloads: PayloadCache,
+    pub(crate) replay: Replay,
     broken: bool,
 }
 
@@ -68,6 +70,7 @@ impl Document {
             stranded: Stranded::default(),
             size: Size::default(),
             payloads: PayloadCache::default(),
+            replay: Replay::default(),
             broken: false,
         }
     }

@@ -207,6 +207,10 @@ impl Document {
             return Ok(());
         }
         self.check_room(&cost, intake.limits)?;
+        if self.replay(&changes)? {
+            self.size.add(&cost);
+            return Ok(());
+        }
         if let Err(error) = self.guarded("receive", |inner| inner.apply_changes(changes))? {
             if !matches!(error, AutomergeError::DuplicateSeqNumber(..)) {
                 // How much of it was applied is not known.

@@ -42,6 +42,7 @@
 mod admit;
 mod chunk;
 mod convert;
+mod crowd;
 mod decode;
 mod document;
 mod edit;
@@ -54,6 +55,7 @@ mod oracle;
 mod outline;
 mod read;
 mod receive;
+mod replay;
 mod session;
 mod size;
 mod stranded;

@@ -84,9 +84,12 @@ pub enum ReceiveError {
     /// Automerge panicked; the document in memory is gone.
     #[error("automerge panicked on the message; the document must be loaded again from the store")]
     Panicked,
-    /// Something went wrong with changes that had waited, and the document in memory is gone. Load it again and receive the
-    /// message once more: only then is it known whose fault it was.
-    #[error("changes that had waited spoilt the document; it must be loaded again from the store")]
+    /// Something went wrong that is perhaps not the fault of the message, with changes that had waited or with a change that
+    /// was taken in the quick way, and the document in memory is gone. Load it again and receive the message once more: only
+    /// then is it known whose fault it was.
+    #[error(
+        "what had waited, or the quick way of taking in, spoilt the document; it must be loaded again from the store"
+    )]
     Waited,
     /// The document had been thrown away before.
     #[error("the document in memory was damaged and thrown away: load it again from the store")]
@@ -198,6 +201,9 @@ impl Document {
         if outcome.is_err() && self.is_broken() && intake.tried_others {
             return Err(ReceiveError::Waited);
         }
+        if outcome.is_ok() {
+            self.replay.open();
+        }
         outcome
     }
 
@@ -239,13 +245,14 @@ impl Document {
         Ok(applied)
     }
 
-    /// Verifies that Automerge still holds new changes as they came. A few forged changes are applied without an error,
-    /// yet come out with another hash: such a document cannot be saved, nor sent to anybody else.
+    /// Verifies that Automerge still holds new changes as they came, and can read them in a whole document. A few forged
+    /// changes are applied without an error, yet come out with another hash, or are not taken back: such a document cannot be
+    /// saved, nor sent to anybody else.
     fn verify_rewritable<'a>(&self, new: impl Iterator<Item = &'a ChangeHash>) -> Result<(), ReceiveError> {
         for hash in new {
             let theirs = convert::their_hash(*hash);
             let is_same = |inner: &Automerge| inner.get_change_by_hash(&theirs).is_some_and(|c| c.hash() == theirs);
-            if !self.quietly("verify", is_same) {
+            if !self.quietly("verify", |inner| is_same(inner) && has_followed(inner, &theirs)) {
                 return Err(ReceiveError::Unsavable);
             }
         }
@@ -290,6 +297,13 @@ impl Document {
         let chunks: Option<Vec<_>> = new_changes.iter().map(|hash| arrived.remove(hash)).collect();
         Ok(Received { new_changes, chunks: chunks.ok_or(ReceiveError::Unsavable)?, whole: false, forgot: false })
     }
+}
+
+/// Tells whether a change has greater numbers than those it depends on. A document in which one has not is never read.
+fn has_followed(inner: &Automerge, hash: &automerge::ChangeHash) -> bool {
+    let Some(change) = inner.get_change_meta_by_hash(hash) else { return false };
+    let precedes = |dep| inner.get_change_meta_by_hash(dep).is_some_and(|dep| dep.max_op < change.start_op);
+    change.deps.iter().all(precedes)
 }
 
 fn note_flags(session: &mut SyncSession, message: &Message) {

@@ -9,6 +9,7 @@
 use automerge::sync::{Message, State, SyncDoc};
 use bytes::Bytes;
 
+use crate::crowd::Crowd;
 use crate::document::Panicked;
 use crate::{Document, SyncSession, convert};
 
@@ -17,6 +18,7 @@ use crate::{Document, SyncSession, convert};
 pub(crate) struct PayloadCache {
     made: Vec<Payload>,
     next: usize,
+    pub(crate) crowd: Crowd,
 }
 
 #[derive(Debug)]
@@ -32,8 +34,7 @@ impl PayloadCache {
     const PAYLOADS_MAX: usize = 4;
 
     pub(crate) fn clear(&mut self) {
-        self.made.clear();
-        self.next = 0;
+        *self = Self::default();
     }
 
     fn find(&self, state: &State) -> Option<&Payload> {
@@ -87,6 +88,9 @@ impl Document {
             session.state.clone_from(&payload.after);
             return payload.bytes.clone();
         }
+        if !is_reset && let Some(bytes) = self.join_crowd(&mut session.state) {
+            return Some(bytes);
+        }
         let before = session.state.clone();
         let state = &mut session.state;
         let generated = self.guarded("generate", |inner| inner.generate_sync_message(state));
@@ -97,6 +101,9 @@ impl Document {
                 return None;
             }
         };
+        if let Some(message) = &message {
+            self.note_whole(message);
+        }
         let bytes = message.map(|message| {
             let message = if is_reset { message } else { self.with_need(message, &session.state) };
             Bytes::from(message.encode())

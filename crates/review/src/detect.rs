@@ -8,6 +8,7 @@ use comity_model::{DeviceTag, EntryId, FieldName, LIFE, RegisterKey, Value};
 use crate::foreign;
 use crate::graph::ChangeIx;
 use crate::log::{Cell, EntryLog, Log, Removal, Write, WriteIx};
+use crate::policy::{Invariant, KindPolicy};
 use crate::{ConflictId, ConflictKind, Place, Subject};
 
 /// What a policy declares of the entries of a kind. Conflicts follow from the changes and from this alone.
@@ -21,6 +22,23 @@ pub struct Declarations {
     pub natural_key: Vec<FieldName>,
     /// Fields whose decisions need a second reviewer.
     pub second_reviewer: BTreeSet<FieldName>,
+    /// What must be true of the whole document.
+    pub invariants: Vec<Invariant>,
+}
+
+impl From<&KindPolicy> for Declarations {
+    fn from(policy: &KindPolicy) -> Self {
+        let fields = policy.fields.iter();
+        let depends_on = fields.clone().map(|(name, field)| (name.clone(), field.depends_on.iter().cloned().collect()));
+        let second_reviewer = fields.filter(|(_, field)| field.second_reviewer).map(|(name, _)| name.clone());
+        Self {
+            groups: policy.groups.iter().map(|group| group.iter().cloned().collect()).collect(),
+            depends_on: depends_on.collect(),
+            natural_key: policy.natural_key.iter().cloned().collect(),
+            second_reviewer: second_reviewer.collect(),
+            invariants: policy.invariants.clone(),
+        }
+    }
 }
 
 /// A write, by where it stands.

@@ -15,8 +15,11 @@ mod plan;
 pub mod policy;
 mod review;
 mod rollback;
+mod rules;
+mod standing;
 pub mod suggest;
 pub mod three_way;
+mod whole;
 
 pub use conflict::{
     Base, Conflict, ConflictId, ConflictKind, InvalidConflictId, Place, Side, State, Subject, UnknownWord, Written,

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comity_crdt::{DecodedChange, OpId};
-use comity_model::{Act, ChangeHash, EntryId, FieldName, Heads, LIFE, RegisterKey, Value};
+use comity_crdt::DecodedChange;
+use comity_model::{Act, ChangeHash, EntryId, FieldName, Heads, LIFE, RegisterKey};
 use sha2::{Digest, Sha256};
 
-use crate::decision::Choice;
-use crate::detect::{self, Declarations, EntryView, Found, WriteRef};
+use crate::detect::{self, Declarations, EntryView, Found};
 use crate::foreign;
-use crate::log::{Cell, Decided, Log, Write};
-use crate::{
-    Base, Conflict, ConflictId, ConflictKind, DecisionId, DecisionRecord, Place, Side, State, Subject, Written,
-};
+use crate::log::{Decided, Log};
+use crate::policy::Verdict;
+use crate::rules::Rules;
+use crate::{Conflict, ConflictId, ConflictKind, DecisionId, DecisionRecord, Place, State, Subject};
 
 /// The conflicts of one document.
 ///
@@ -25,7 +24,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Review {
     pub(crate) log: Log,
-    declared: Declarations,
+    pub(crate) declared: Declarations,
     /// What was found in each entry and register.
     units: BTreeMap<Unit, Vec<Found>>,
     /// Where each conflict was found.
@@ -33,11 +32,12 @@ pub struct Review {
     /// What was found about each subject, for a decision about one conflict may say how the next one stands.
     found_about: BTreeMap<String, BTreeSet<ConflictId>>,
     /// How each conflict stands, those that are over included.
-    states: BTreeMap<ConflictId, Stands>,
+    pub(crate) states: BTreeMap<ConflictId, Stands>,
     /// Live entries by their natural key.
     twins: BTreeMap<Vec<String>, BTreeSet<EntryId>>,
     key_of: BTreeMap<EntryId, Vec<String>>,
-    records: Records,
+    rules: Rules,
+    pub(crate) records: Records,
 }
 
 /// What conflicts are looked for in at once: as little as can be, so that the cost follows what was written.
@@ -54,14 +54,16 @@ enum Unit {
     Margin(Place),
     /// Entries with one natural key.
     Twins(Vec<String>),
+    /// The invariants.
+    Rules,
 }
 
 /// How a conflict stands, and what it is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Stands {
-    kind: ConflictKind,
-    subject: Subject,
-    state: State,
+pub(crate) struct Stands {
+    pub(crate) kind: ConflictKind,
+    pub(crate) subject: Subject,
+    pub(crate) state: State,
 }
 
 /// A conflict in a word: what a list needs.
@@ -95,18 +97,18 @@ pub struct Turn {
 
 /// The decisions, by what they are about.
 #[derive(Debug, Default)]
-struct Records {
-    by_conflict: BTreeMap<ConflictId, BTreeSet<DecisionId>>,
-    by_subject: BTreeMap<String, BTreeSet<ConflictId>>,
+pub(crate) struct Records {
+    pub(crate) by_conflict: BTreeMap<ConflictId, BTreeSet<DecisionId>>,
+    pub(crate) by_subject: BTreeMap<String, BTreeSet<ConflictId>>,
     /// Conflicts whose decisions wrote to an entry.
     by_entry: BTreeMap<EntryId, BTreeSet<ConflictId>>,
-    superseded: BTreeSet<DecisionId>,
+    pub(crate) superseded: BTreeSet<DecisionId>,
 }
 
 impl Review {
     /// Makes the review of a document of which nothing is known yet.
     pub fn new(declared: Declarations) -> Self {
-        Self { declared, ..Self::default() }
+        Self { rules: Rules::new(&declared.invariants), declared, ..Self::default() }
     }
 
     /// Makes the review of a whole document.
@@ -141,11 +143,14 @@ impl Review {
             return Vec::new();
         }
         let before: BTreeSet<Unit> = self.units.keys().cloned().collect();
+        self.rules = Rules::new(&declared.invariants);
+        self.log.about.keys().for_each(|name| self.rules.about(&self.log, name));
         self.declared = declared;
         self.twins.clear();
         self.key_of.clear();
         let entries = self.log.entries.iter();
-        let places = entries.flat_map(|(id, entry)| entry.fields.keys().map(|field| RegisterKey::new(id.clone(), field.clone())));
+        let places = entries
+            .flat_map(|(id, entry)| entry.fields.keys().map(|field| RegisterKey::new(id.clone(), field.clone())));
         let places = places.map(Place::Field).collect();
         let affected = self.records.by_conflict.keys().copied().collect();
         self.refresh(places, before, affected)
@@ -169,31 +174,6 @@ impl Review {
         conflicts
     }
 
-    /// Gives one conflict with all that is known of it.
-    pub fn conflict(&self, id: ConflictId) -> Option<Conflict> {
-        let stands = self.states.get(&id)?;
-        let past;
-        let found = match self.found(id) {
-            Some(found) => found,
-            None => {
-                past = self.past(id)?;
-                &past
-            }
-        };
-        let sides =
-            found.sides.iter().map(|side| Side { writes: side.iter().filter_map(|at| self.written(at)).collect() });
-        Some(Conflict {
-            id,
-            kind: found.kind,
-            subject: found.subject.clone(),
-            state: stands.state,
-            base: self.base(found),
-            sides: sides.collect(),
-            reopens: self.reopens(found),
-            decisions: self.records.by_conflict.get(&id).into_iter().flatten().cloned().collect(),
-        })
-    }
-
     /// Gives the record of a decision, the change that it is part of and who made it. Several only when somebody did not
     /// follow the rules.
     pub fn decision(&self, id: &DecisionId) -> impl Iterator<Item = (&DecisionRecord, ChangeHash, Option<Act>)> {
@@ -212,6 +192,11 @@ impl Review {
     /// Counts the records of decisions that this release cannot read.
     pub fn unreadable_decisions(&self) -> usize {
         self.log.unreadable
+    }
+
+    /// Gives the verdict on each declared invariant, in their order.
+    pub fn verdicts(&self) -> Vec<(&str, Verdict)> {
+        self.rules.verdicts()
     }
 
     /// Sums up all conflicts and how they stand. Equal changes and declarations give equal digests on every peer.
@@ -257,10 +242,15 @@ impl Review {
         mut affected: BTreeSet<ConflictId>,
     ) -> Vec<Turn> {
         for place in touched {
-            if let Place::Field(register) = &place {
-                self.touch(register, &mut units, &mut affected);
+            match &place {
+                Place::Field(register) => self.touch(register, &mut units, &mut affected),
+                Place::About(name) => self.rules.about(&self.log, name),
+                Place::Other { .. } => {}
             }
             units.insert(Unit::Register(place));
+        }
+        if !self.rules.is_empty() {
+            units.insert(Unit::Rules);
         }
         units.into_iter().for_each(|unit| self.look(unit, &mut affected));
         affected.into_iter().filter_map(|id| self.turn(id)).collect()
@@ -279,6 +269,9 @@ impl Review {
         // Who made an entry may be found out by a write to any field.
         if !self.declared.natural_key.is_empty() {
             self.rekey(entry, units);
+        }
+        if !self.rules.is_empty() {
+            self.rules.entry(&self.log, entry);
         }
     }
 
@@ -311,9 +304,7 @@ impl Review {
                 }
             }
             Unit::Group(id, number) => {
-                if let (Some(view), Some(group)) =
-                    (EntryView::new(&self.log, id), self.declared.groups.get(*number))
-                {
+                if let (Some(view), Some(group)) = (EntryView::new(&self.log, id), self.declared.groups.get(*number)) {
                     view.group(group, &mut found);
                 }
             }
@@ -328,6 +319,7 @@ impl Review {
                     detect::register(&self.log, place, cell, &mut found);
                 }
             }
+            Unit::Rules => self.rules.broken(&self.log, &mut found),
             Unit::Margin(place) => foreign::text(&self.log, place, &mut found),
             Unit::Twins(key) => {
                 if let Some(ids) = self.twins.get(key) {
@@ -370,222 +362,8 @@ impl Review {
         Some(Turn { id, kind, subject, before: before.map(|stood| stood.state), now: now.map(|stands| stands.state) })
     }
 
-    fn stands(&self, id: ConflictId) -> Option<Stands> {
-        match self.found(id) {
-            Some(found) => {
-                Some(Stands { kind: found.kind, subject: found.subject.clone(), state: self.state_of(found) })
-            }
-            None => {
-                let state = self.state_of_past(id)?;
-                let past = self.past(id)?;
-                Some(Stands { kind: past.kind, subject: past.subject, state })
-            }
-        }
-    }
-
-    fn found(&self, id: ConflictId) -> Option<&Found> {
+    pub(crate) fn found(&self, id: ConflictId) -> Option<&Found> {
         let unit = self.found_in.get(&id)?;
         self.units.get(unit)?.iter().find(|found| found.id == id)
-    }
-
-    /// Lists the decisions about a conflict that no other took the place of. A record whose parts do not make the name of
-    /// its conflict is not about it.
-    fn active(&self, id: ConflictId) -> impl Iterator<Item = &Decided> {
-        let ids = self.records.by_conflict.get(&id).into_iter().flatten();
-        let standing = ids.filter(|decision| !self.records.superseded.contains(*decision));
-        standing.filter_map(|decision| self.log.decisions.get(decision)).flatten().filter(move |decided| {
-            let record = &decided.record;
-            record.conflict == id && ConflictId::named(record.kind, &record.subject, &record.against) == id
-        })
-    }
-
-    /// Lists the decisions about a conflict that stand, by id.
-    pub(crate) fn standing(&self, id: ConflictId) -> Vec<DecisionId> {
-        let ids = self.records.by_conflict.get(&id).into_iter().flatten();
-        ids.filter(|decision| !self.records.superseded.contains(*decision)).cloned().collect()
-    }
-
-    /// Lists those of them that closed it without writing anything.
-    pub(crate) fn closing(&self, id: ConflictId) -> Vec<DecisionId> {
-        let closes = |decision: &DecisionId| {
-            let decided = self.log.decisions.get(decision).into_iter().flatten();
-            decided
-                .into_iter()
-                .any(|one| matches!(one.record.choice, Choice::Dismissed | Choice::Confirmed | Choice::Linked))
-        };
-        self.standing(id).into_iter().filter(closes).collect()
-    }
-
-    fn has(&self, id: ConflictId, choices: &[Choice]) -> bool {
-        self.active(id).any(|decided| choices.contains(&decided.record.choice))
-    }
-
-    fn state_of(&self, found: &Found) -> State {
-        let id = found.id;
-        if self.has(id, &[Choice::Confirmed, Choice::Linked]) {
-            State::Resolved
-        } else if self.has(id, &[Choice::Dismissed]) {
-            State::Dismissed
-        } else if found.is_agreement {
-            State::Agreed
-        } else if found.kind != ConflictKind::ResolutionConflict
-            && (self.has(id, &[Choice::Reopened]) || self.reopens(found).is_some())
-        {
-            State::Reopened
-        } else {
-            State::Open
-        }
-    }
-
-    /// Gives how a conflict stands that is no longer found: somebody wrote over it.
-    fn state_of_past(&self, id: ConflictId) -> Option<State> {
-        let is_undone = |decided: &Decided| decided.record.choice == Choice::Undone && self.still_stands(decided);
-        if self.active(id).any(is_undone) {
-            return Some(State::Reopened);
-        }
-        let answers = [Choice::Current, Choice::Accept, Choice::Merged, Choice::RolledBack];
-        let decided: Vec<&Decided> = self.active(id).filter(|one| answers.contains(&one.record.choice)).collect();
-        if !decided.is_empty() {
-            let waits = decided.iter().any(|one| self.needs_second(one) && !self.is_approved(id, one));
-            return Some(if waits { State::NeedsSecondReviewer } else { State::Resolved });
-        }
-        if self.has(id, &[Choice::Confirmed, Choice::Linked]) {
-            return Some(State::Resolved);
-        }
-        self.has(id, &[Choice::Dismissed]).then_some(State::Dismissed)
-    }
-
-    /// Whether what a decision wrote stands still, at least in one register.
-    fn still_stands(&self, decided: &Decided) -> bool {
-        decided.record.writes.iter().any(|(register, _)| {
-            let cell = self.log.cell(&Place::Field(register.clone()));
-            cell.is_some_and(|cell| cell.live().any(|write| write.change == decided.change))
-        })
-    }
-
-    fn needs_second(&self, decided: &Decided) -> bool {
-        let needs = |field| self.declared.second_reviewer.contains(field);
-        decided.record.writes.iter().any(|(register, _)| needs(&register.field)) && self.still_stands(decided)
-    }
-
-    fn is_approved(&self, id: ConflictId, decided: &Decided) -> bool {
-        let device = |one: &Decided| self.log.graph.actor_id(self.log.graph.node(one.change).actor).device();
-        self.active(id).any(|other| {
-            other.record.choice == Choice::Approved
-                && device(other) != device(decided)
-                && self.log.graph.sees(other.change, decided.change)
-        })
-    }
-
-    /// Gives the conflict whose answer a later write has overtaken.
-    fn reopens(&self, found: &Found) -> Option<ConflictId> {
-        if found.kind == ConflictKind::ImplicitResolution {
-            return None;
-        }
-        let writes = found.sides.iter().flatten().filter_map(|at| self.log.at(at));
-        let by_decision = writes.filter_map(|write| self.log.deciding.get(&write.change)).flatten();
-        let answered = by_decision.filter_map(|id| self.log.decisions.get(id)).flatten();
-        let about_this = |decided: &&Decided| {
-            let register = decided
-                .record
-                .writes
-                .iter()
-                .any(|(register, _)| found.sides.iter().flatten().any(|at| at.place.register() == Some(register)));
-            register && decided.record.conflict != found.id
-        };
-        if let Some(decided) = answered.filter(about_this).max_by_key(|decided| decided.record.conflict) {
-            return Some(decided.record.conflict);
-        }
-        let same = self.records.by_subject.get(&found.subject.to_string())?.iter().filter(|id| **id != found.id);
-        let ops: BTreeSet<OpId> = found.sides.iter().flatten().filter_map(|at| self.log.op_of(at)).collect();
-        let is_closed = |decided: &Decided| {
-            let record = &decided.record;
-            let closes = [Choice::Dismissed, Choice::Confirmed, Choice::Linked];
-            record.kind == found.kind
-                && closes.contains(&record.choice)
-                && record.against.iter().any(|op| ops.contains(op))
-        };
-        same.filter(|id| self.active(**id).any(is_closed)).max().copied()
-    }
-
-    /// Puts together a conflict that is over from the record of a decision about it.
-    fn past(&self, id: ConflictId) -> Option<Found> {
-        let record = &self.active(id).next()?.record;
-        let subject = Subject::parse(record.kind, &record.subject)?;
-        let places = self.places(&subject, record);
-        let mut sides: Vec<Vec<WriteRef>> = Vec::new();
-        for op in &record.against {
-            let Some(actor) = self.log.graph.known_actor(&op.actor) else { continue };
-            let at = places.iter().find_map(|place| {
-                let ix = self.log.cell(place)?.find(op.counter, actor)?;
-                Some(WriteRef::new(place.clone(), ix))
-            });
-            let Some(at) = at else { continue };
-            let value = |at: &WriteRef| self.log.at(at).and_then(|write| write.value.clone());
-            match sides.iter_mut().find(|side| side[0].place == at.place && value(&side[0]) == value(&at)) {
-                Some(side) => side.push(at),
-                None => sides.push(vec![at]),
-            }
-        }
-        let found = Found::new(&self.log, record.kind, subject, sides);
-        Some(Found { id, ..found })
-    }
-
-    /// Lists the registers that a conflict may be about.
-    fn places(&self, subject: &Subject, record: &DecisionRecord) -> Vec<Place> {
-        let of_entry = |id: &EntryId| -> Vec<Place> {
-            let fields = self.log.entries.get(id).into_iter().flat_map(|entry| entry.fields.keys());
-            fields.map(|field| Place::Field(RegisterKey::new(id.clone(), field.clone()))).collect()
-        };
-        match subject {
-            Subject::Place(place) => vec![place.clone()],
-            Subject::Fields { entry, .. } | Subject::Entry(entry) => of_entry(entry),
-            Subject::Entries(ids) => ids.iter().flat_map(of_entry).collect(),
-            Subject::Rule(_) => record.writes.iter().map(|(register, _)| Place::Field(register.clone())).collect(),
-        }
-    }
-
-    fn base(&self, found: &Found) -> Vec<Base> {
-        let mut places: BTreeMap<&Place, Vec<u32>> = BTreeMap::new();
-        for at in found.sides.iter().flatten().filter(|at| !at.is_marginal) {
-            places.entry(&at.place).or_default().push(at.ix);
-        }
-        let base = |(place, sides): (&Place, Vec<u32>)| {
-            let cell = self.log.cell(place)?;
-            // Who wrote over all of them is not one of those who parted.
-            let parted: Vec<u32> = match found.kind {
-                ConflictKind::ImplicitResolution => {
-                    let replaced = |ix: &u32| sides.iter().any(|other| cell.write(*other).replaces.contains(ix));
-                    sides.iter().copied().filter(replaced).collect()
-                }
-                _ => sides,
-            };
-            Some(Base { place: place.clone(), values: self.values(cell, &cell.base(&parted)) })
-        };
-        places.into_iter().filter_map(base).collect()
-    }
-
-    fn written(&self, at: &WriteRef) -> Option<Written> {
-        let cell = self.log.cell_of(at)?;
-        let write: &Write = cell.write(at.ix);
-        let node = self.log.graph.node(write.change);
-        Some(Written {
-            place: at.place.clone(),
-            op: self.log.op_id(write),
-            value: write.value.clone(),
-            change: node.hash,
-            act: node.act,
-            time_s: node.time_s,
-            remark: self.log.remark(write.change).cloned(),
-            seen: self.values(cell, &write.replaces),
-        })
-    }
-
-    /// Gives the values of writes, by operation id: the order in which they came differs from device to device.
-    fn values(&self, cell: &Cell, writes: &[u32]) -> Vec<Option<Value>> {
-        let mut writes: Vec<&Write> =
-            writes.iter().map(|ix| cell.write(*ix)).filter(|write| !write.is_narrowing()).collect();
-        writes.sort_by_cached_key(|write| self.log.op_id(write));
-        writes.into_iter().map(|write| write.value.clone()).collect()
     }
 }

@@ -162,4 +162,4 @@ pub fn admit_document(received: &[u8], limits: &Limits) -> Result<AdmittedDocume
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

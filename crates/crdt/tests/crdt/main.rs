@@ -6,6 +6,7 @@ mod convergence;
 mod deciding;
 mod editing;
 mod foreign;
+mod long;
 mod reading;
 mod receiving;
 mod slices;

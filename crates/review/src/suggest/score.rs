@@ -270,6 +270,26 @@ mod tests {
     }
 
     #[test]
+    fn whoever_looks_after_every_act_is_fooled_in_one_of_twenty_at_most() {
+        // The truth is 0.55, the model says 0.6 and the base rate 0.5: both are off by as much.
+        let mut state = 1_u64;
+        let mut kept = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::from((state >> 33) % 100 >= 55)
+        };
+        let mut fooled = || {
+            let mut scores = Scores::new();
+            (0..1_000).any(|_| {
+                scores.add(&[trial(0.6, kept())]);
+                scores.acts() >= ACTS_MIN && scores.difference().low > 0.0
+            })
+        };
+        let fooled = (0..200).filter(|_| fooled()).count();
+        // An interval for one look, 1.96 standard errors to each side, is fooled in 37 of these 200.
+        assert!(fooled <= 10, "{fooled} of 200");
+    }
+
+    #[test]
     fn one_act_of_a_thousand_cases_is_one_trial() {
         let mut scores = Scores::new();
         for _ in 0..5 {

@@ -293,6 +293,22 @@ impl<'a> Oracle<'a> {
         self.changes.values().filter(|change| writes(change) && !knew(change)).map(|change| change.hash).collect()
     }
 
+    /// The rules that are broken: at most three live entries, and no two with the same note.
+    fn broken(&self) -> BTreeSet<String> {
+        let entries = self.document.entries(None);
+        let live: Vec<_> = entries.values().filter(|entry| !entry.deleted).collect();
+        let notes: Vec<String> =
+            live.iter().filter_map(|entry| entry.fields.get("note")).map(ToString::to_string).collect();
+        let mut broken = BTreeSet::new();
+        if live.len() > 3 {
+            broken.insert("rule:at-most-three".to_owned());
+        }
+        if notes.iter().collect::<BTreeSet<_>>().len() < notes.len() {
+            broken.insert("rule:own-note".to_owned());
+        }
+        broken
+    }
+
     /// The choices about a conflict that no other decision took the place of.
     fn choices(&self, id: ConflictId) -> Vec<Choice> {
         let mut records: Vec<(DecisionId, DecisionRecord)> = Vec::new();
@@ -315,6 +331,15 @@ fn check(device: &Device) {
     let oracle = Oracle::new(&device.document);
     let expected = oracle.find();
     let mut states: BTreeMap<ConflictId, State> = device.review.briefs().map(|brief| (brief.id, brief.state)).collect();
+    let rules: Vec<_> = device.review.briefs().filter(|one| one.kind == ConflictKind::Invariant).collect();
+    let broken = oracle.broken();
+    for rule in &broken {
+        assert!(rules.iter().any(|one| one.subject.to_string() == *rule), "{rule} is broken and not listed");
+    }
+    for rule in rules.iter().filter(|one| one.state.is_open()) {
+        assert!(broken.contains(&rule.subject.to_string()), "{rule:?} holds");
+    }
+    states.retain(|id, _| !device.review.conflict(*id).is_some_and(|one| one.kind == ConflictKind::Invariant));
     for conflict in &expected {
         let said = states.remove(&conflict.id);
         let choices = oracle.choices(conflict.id);
@@ -352,7 +377,8 @@ fn check(device: &Device) {
     let all = device.review.conflicts(|_| true);
     assert_eq!(all.len(), device.review.briefs().count(), "each conflict of the list can be shown");
     for conflict in &all {
-        assert!(conflict.writes().count() > 1, "{conflict:?}");
+        let least = if conflict.kind == ConflictKind::Invariant { 1 } else { 2 };
+        assert!(conflict.writes().count() >= least, "{conflict:?}");
     }
 }
 

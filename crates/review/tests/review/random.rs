@@ -54,7 +54,7 @@ pub enum Happening {
     },
 }
 
-const ENTRIES: [&str; 3] = ["A1", "B2", "C3"];
+const ENTRIES: [&str; 4] = ["A1", "B2", "C3", "D4"];
 const FIELDS: [&str; 5] = ["status", "comment", "verdict", "serial", "note"];
 const VALUES: [&str; 3] = ["x", "y", "z"];
 

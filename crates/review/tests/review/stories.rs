@@ -273,3 +273,38 @@ fn an_answer_that_does_not_fit_is_refused_with_what_would() {
     assert!(matches!(devices[0].review.decide(status, &Answer::Current, &note, &id), Err(CannotDecide::Record(_))));
     assert!(matches!(devices[0].review.undo(&id, &Note::default(), &id), Err(CannotDecide::NoSuchDecision { .. })));
 }
+
+#[test]
+fn a_rule_that_was_true_for_each_and_is_false_for_both_together_is_found() {
+    // "At most three modules": each device adds the third one.
+    let mut devices = pair();
+    devices[0].edit(&[set("M049/status", "ok")]);
+    sync_all(&mut devices);
+    devices[0].edit(&[set("M051/status", "ok")]);
+    devices[1].edit(&[set("M052/status", "ok")]);
+    assert!(devices.iter().all(|device| device.open().is_empty()));
+    sync_all(&mut devices);
+    let conflict = devices[0].only(State::Open);
+    assert_eq!((conflict.kind, conflict.subject.to_string()), (ConflictKind::Invariant, "rule:at-most-three".into()));
+    assert_eq!(conflict.sides.len(), 2, "the merge did it");
+    devices[1].edit(&[set("M050/comment", "unrelated")]);
+    sync_all(&mut devices);
+    assert_eq!(devices[0].only(State::Open).id, conflict.id, "what has nothing to do with it changes nothing");
+    devices[1].edit(&[delete("M052")]);
+    sync_all(&mut devices);
+    assert!(devices[0].open().is_empty());
+}
+
+#[test]
+fn a_rule_that_somebody_breaks_knowingly_has_one_side_and_can_be_confirmed() {
+    let mut devices = pair();
+    devices[0].edit(&[set("M051/note", "tall"), set("M050/note", "tall")]);
+    let conflict = devices[0].only(State::Open);
+    assert_eq!((conflict.subject.to_string(), conflict.sides.len()), ("rule:own-note".into(), 1));
+    devices[0].decide(&conflict, &Answer::Confirm);
+    sync_all(&mut devices);
+    assert!(devices[1].open().is_empty());
+    devices[1].edit(&[set("M051/note", "short"), set("M050/note", "short")]);
+    sync_all(&mut devices);
+    assert_eq!(devices[0].only(State::Reopened).reopens, Some(conflict.id));
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use comity_crdt::{Document, SyncSession, admit};
 use comity_model::{Act, ActKind, ActorId, DeviceTag, Heads, HybridTime, Limits, RegisterKey, Value, Write};
+use comity_review::policy::{Expr, Invariant};
 use comity_review::{Answer, Conflict, ConflictKind, DecisionId, Declarations, Note, Review, State};
 
 pub fn key(text: &str) -> RegisterKey {
@@ -26,6 +27,10 @@ pub fn declared() -> Declarations {
         depends_on: BTreeMap::from([(field("verdict"), [field("status")].into())]),
         natural_key: vec![field("serial")],
         second_reviewer: [field("verdict")].into(),
+        invariants: vec![
+            Invariant { name: "at-most-three".to_owned(), expr: Expr::parse("count(entries) <= 3").unwrap() },
+            Invariant { name: "own-note".to_owned(), expr: Expr::parse("unique(note)").unwrap() },
+        ],
     }
 }
 

@@ -6,22 +6,23 @@ mod limits;
 mod mutation;
 mod written;
 
+pub(crate) use bytes::message;
 pub(super) use bytes::run_length_bomb;
-use bytes::{change_body, chunk, leb, long_keys, message};
+use bytes::{change_body, chunk, leb, long_keys};
 
 use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ActorId, Automerge, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
 
 /// A small deterministic source of choices: the bytes of a test case, then a generator seeded by them.
-pub(super) struct Choices(u64);
+pub(crate) struct Choices(u64);
 
 impl Choices {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed ^ 0x9e37_79b9_7f4a_7c15)
     }
 
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -6,12 +6,14 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use automerge::Automerge;
 use automerge::sync::{self, SyncDoc};
-use comity_model::Limits;
+use automerge::transaction::Transactable;
+use automerge::{Automerge, ROOT};
+use comity_model::{Heads, Limits};
 
 use super::{Choices, chunk, document, message};
 use crate::admit::{Admitted, admit};
+use crate::{Document, SyncSession};
 
 /// Where Automerge 0.12.0 still panics on admitted bytes. Each needs a document to be told from a good change: a
 /// sequence number that does not follow, an actor, an object or an element that the document does not have, a
@@ -181,4 +183,79 @@ fn damaged_documents_do_not_panic() {
     report("documents on an empty document", &on_empty);
     report("documents on another document", &on_other);
     assert!(on_empty.panics.is_empty());
+}
+
+/// What has come of receiving a message.
+#[derive(PartialEq, Debug)]
+struct Outcome {
+    answer: String,
+    heads: Heads,
+    is_broken: bool,
+    saved: Vec<u8>,
+    shown: String,
+}
+
+/// Receives on a document as it was saved, as on one that has taken in a message before or on one that has not. Gives
+/// how many changes were written in place of being applied, too.
+fn receive_on(base: &[u8], bytes: &[u8], may_write: bool) -> (Outcome, usize) {
+    let limits = Limits::default();
+    let mut document = Document::load(Some(base), [b""; 0]).unwrap();
+    if may_write {
+        document.replay.open();
+    }
+    let admitted = admit(bytes, &limits).unwrap();
+    let answer = quietly(|| document.receive(&mut SyncSession::new(), admitted, &limits)).expect("panics are caught");
+    let shown = format!("{:?}", document.inner.current_state());
+    let (heads, is_broken) = (document.heads().clone(), document.is_broken());
+    let outcome = Outcome { answer: format!("{answer:?}"), heads, is_broken, saved: document.inner.save(), shown };
+    (outcome, document.replay.written)
+}
+
+/// Writes to some registers of a map, some of them new; more than once to one of them, and removes one.
+fn write_registers(document: &mut Automerge, choices: &mut Choices) {
+    let mut transaction = document.transaction();
+    for number in 0..2 + choices.below(4) {
+        let key = format!("r{}", choices.below(4));
+        match choices.below(5) {
+            0 => drop(transaction.delete(ROOT, key)),
+            1 => drop(transaction.put(ROOT, key, "a word or two")),
+            _ => drop(transaction.put(ROOT, key, choices.below(1_000) as i64 - number as i64)),
+        }
+    }
+    transaction.put(ROOT, "r0", choices.below(usize::MAX) as u64).unwrap();
+    transaction.commit();
+}
+
+#[test]
+fn damaged_changes_come_to_the_same_written_or_applied() {
+    listen_to_panics();
+    let (documents, times) = rounds();
+    let (mut admitted, mut written, mut taken) = (0, 0, 0);
+    for seed in 0..documents {
+        let mut choices = Choices::new(seed);
+        let mut author = document(seed * 4 + 1, 4 + seed as usize % 20);
+        (0..2).for_each(|_| write_registers(&mut author, &mut choices));
+        let base = author.save();
+        write_registers(&mut author, &mut choices);
+        let (kind, undamaged) = body(author.get_last_local_change().unwrap().raw_bytes());
+        for round in 0..times {
+            let mut bytes = undamaged.clone();
+            if round > 0 {
+                damage(&mut bytes, &mut choices);
+            }
+            let bytes = message(&[chunk(kind, &bytes)]);
+            if admit(&bytes, &Limits::default()).is_err() {
+                continue;
+            }
+            admitted += 1;
+            let ((one, count), (other, none)) = (receive_on(&base, &bytes, true), receive_on(&base, &bytes, false));
+            assert_eq!(one, other, "{bytes:02x?}");
+            assert_eq!(none, 0);
+            written += count;
+            taken += usize::from(one.answer.starts_with("Ok"));
+        }
+    }
+    println!("{admitted} admitted, {taken} taken in, {written} of them written");
+    // Besides those without damage.
+    assert!(written as u64 > 2 * documents && taken > written, "{written} of {admitted}");
 }
