@@ -30,6 +30,7 @@ fn declared() -> Declarations {
         depends_on: BTreeMap::from([(field("checked-by"), [field("status")].into())]),
         natural_key: vec![field("serial")],
         second_reviewer: [field("status")].into(),
+        invariants: Vec::new(),
     }
 }
 
