@@ -34,7 +34,7 @@ impl From<&KindPolicy> for Declarations {
         Self {
             groups: policy.groups.iter().map(|group| group.iter().cloned().collect()).collect(),
             depends_on: depends_on.collect(),
-            natural_key: policy.natural_key.iter().cloned().collect(),
+            natural_key: policy.natural_key.clone(),
             second_reviewer: second_reviewer.collect(),
             invariants: policy.invariants.clone(),
         }
