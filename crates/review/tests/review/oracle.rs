@@ -66,8 +66,8 @@ impl<'a> Oracle<'a> {
 
     /// The last operation of a change on a register.
     fn op(&self, change: ChangeHash, register: &RegisterKey) -> OpId {
-        let on = self.changes[&change].ops.iter().filter(|op| op.register().as_ref() == Some(register));
-        on.last().unwrap().id.clone()
+        let mut on = self.changes[&change].ops.iter().filter(|op| op.register().as_ref() == Some(register));
+        on.next_back().unwrap().id.clone()
     }
 
     fn values_before(&self, change: ChangeHash, register: &RegisterKey) -> Vec<Value> {
@@ -122,8 +122,8 @@ impl<'a> Oracle<'a> {
     fn titles(&self, found: &mut BTreeSet<Expected>) {
         let Some(title) = self.document.about_register("title", None) else { return };
         let op = |change: ChangeHash| {
-            let on = self.changes[&change].ops.iter().filter(|op| op.object == ObjectId::About);
-            on.last().unwrap().clone()
+            let mut on = self.changes[&change].ops.iter().filter(|op| op.object == ObjectId::About);
+            on.next_back().unwrap().clone()
         };
         let values: BTreeSet<String> = title.versions.iter().map(|version| version.value.to_string()).collect();
         let decided = title.versions.iter().filter(|version| self.is_decision(version.change));
@@ -339,7 +339,7 @@ fn check(device: &Device) {
     for rule in rules.iter().filter(|one| one.state.is_open()) {
         assert!(broken.contains(&rule.subject.to_string()), "{rule:?} holds");
     }
-    states.retain(|id, _| !device.review.conflict(*id).is_some_and(|one| one.kind == ConflictKind::Invariant));
+    states.retain(|id, _| device.review.conflict(*id).is_none_or(|one| one.kind != ConflictKind::Invariant));
     for conflict in &expected {
         let said = states.remove(&conflict.id);
         let choices = oracle.choices(conflict.id);

@@ -134,7 +134,7 @@ fn cell(entry: usize, field: usize, value: usize) -> Write {
 }
 
 fn decide(device: &mut Device, conflict: usize, answer: usize) {
-    let conflicts = device.review.conflicts(|state| state != State::Resolved || answer % 7 == 0);
+    let conflicts = device.review.conflicts(|state| state != State::Resolved || answer.is_multiple_of(7));
     if conflicts.is_empty() {
         return;
     }
