@@ -129,8 +129,8 @@ limits! {
     document_operations_max document_changes_max
     edit_writes_max value_bytes_max
     connections_max connections_per_address_max connections_per_identity_max documents_per_link_max
-    link_queue_messages_max link_queue_bytes_max header_deadline header_bytes_max headers_max join_deadline
-    ping_interval dead_after
+    link_queue_messages_max link_queue_bytes_max queued_bytes_max header_deadline header_bytes_max headers_max
+    join_deadline ping_interval dead_after
     ephemeral_per_second ephemeral_burst ephemeral_sessions_max
     documents_loaded_max asked_max unavailable_after loaded_bytes_max waiting_inputs_max waiting_bytes_max loads_max sessions_per_document_max idle_after
     compaction_bytes_min cache_bytes_max evidence_max evidence_bytes_max

@@ -108,7 +108,7 @@ impl Engine {
         };
         let messages: Vec<SyncMessage> = parts.into_iter().filter_map(again).collect();
         if is_broken {
-            messages.into_iter().rev().for_each(|message| slot.wait_first(message));
+            messages.into_iter().rev().for_each(|message| slot.wait_first(message, &mut self.waiting));
             return match error {
                 ReceiveError::Waited => self.reload_after_peer(document),
                 _ => self.broken_by(link, document),

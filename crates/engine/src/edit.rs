@@ -22,7 +22,7 @@ impl Engine {
                 let failure = failure.clone();
                 self.refuse_edit(&edit, RefusedEdit::Store(failure));
             }
-            _ => match slot.wait(Waiting::Edit(edit), &self.config.limits) {
+            _ => match slot.wait(Waiting::Edit(edit), &self.config.limits, &mut self.waiting) {
                 Ok(()) => self.start_load(document),
                 Err(Waiting::Edit(edit)) => {
                     let limit = self.config.limits.waiting_inputs_max;

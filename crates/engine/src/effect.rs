@@ -1,6 +1,7 @@
 //! What the engine asks of the driver.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use comity_crdt::{DecodedChange, EditError};
@@ -138,6 +139,12 @@ pub enum CloseReason {
     Store {
         /// What is wrong.
         reason: String,
+    },
+    /// So much is on its way to all peers together that others had to wait, and this one reads none of its part.
+    #[error("nothing was read for {} s while others had to wait; come back", after.as_secs())]
+    GaveWay {
+        /// For so long.
+        after: Duration,
     },
     /// A message that only belongs into the handshake.
     #[error("a {what} message is out of place after the handshake")]

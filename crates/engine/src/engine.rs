@@ -11,6 +11,7 @@ use comity_model::{ActorId, ChangeHash, DocumentId, Heads, HybridClock, Instant,
 use crate::arrived::Arrived;
 use crate::ephemeral::Ephemerals;
 use crate::fair::FairTable;
+use crate::in_flight::InFlight;
 use crate::in_memory::InMemory;
 use crate::link::Link;
 use crate::slot::{Content, Slot, Waiting, open_session};
@@ -57,10 +58,14 @@ pub struct Engine {
     pub(crate) clock: HybridClock,
     pub(crate) links: BTreeMap<LinkId, Link>,
     pub(crate) slots: BTreeMap<DocumentId, Slot>,
+    /// Inputs that wait for documents to load, over all slots.
+    pub(crate) waiting: usize,
     /// Changes that have come since the last settling.
     pub(crate) arrived: Arrived,
     /// Links that may have something to be sent.
     pub(crate) busy: BTreeSet<LinkId>,
+    /// What all links have on their way, and who waits for that to become less.
+    pub(crate) in_flight: InFlight,
     /// Links that wait for a place among the loads.
     pub(crate) starved: BTreeSet<LinkId>,
     pub(crate) loads: usize,
@@ -97,31 +102,6 @@ pub(crate) struct Stored {
     pub is_rescue: bool,
 }
 
-/// How much an engine holds. For metrics and for the simulator's bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Open links.
-    pub links: usize,
-    /// Documents it knows something about.
-    pub documents: usize,
-    /// Documents in memory.
-    pub in_memory: usize,
-    /// Things asked of the store and not answered.
-    pub tickets: usize,
-    /// Messages waiting in outboxes, over all links.
-    pub outbox_messages: usize,
-    /// The longest outbox of a link.
-    pub outbox_messages_max: usize,
-    /// Inputs that wait for documents to load.
-    pub waiting: usize,
-    /// (Sender, session) pairs remembered for ephemerals.
-    pub ephemeral_sessions: usize,
-    /// (Document, link) pairs remembered because the document was asked for and is not here.
-    pub asked: usize,
-    /// Memory of the documents in memory, in bytes, by estimate.
-    pub weight_bytes: usize,
-}
-
 impl Engine {
     /// Makes an engine that knows nothing.
     pub fn new(config: Config) -> Self {
@@ -132,8 +112,10 @@ impl Engine {
             clock: HybridClock::default(),
             links: BTreeMap::new(),
             slots: BTreeMap::new(),
+            waiting: 0,
             arrived: Arrived::default(),
             busy: BTreeSet::new(),
+            in_flight: InFlight::default(),
             starved: BTreeSet::new(),
             loads: 0,
             load_queue: VecDeque::new(),
@@ -159,7 +141,7 @@ impl Engine {
             Input::LinkUp { link, peer } => self.link_up(now, link, peer),
             Input::LinkDown { link } => self.link_down(link),
             Input::Received { link, message } => self.received(now, link, message),
-            Input::Written { link, messages, bytes } => self.written(link, messages, bytes),
+            Input::Written { link, messages, bytes } => self.written(now, link, messages, bytes),
             Input::Edit(edit) => self.edit(now, edit),
             Input::Want { document } => self.want(now, document),
             Input::Fetch { token, document } => self.fetch(now, token, document),
@@ -216,22 +198,6 @@ impl Engine {
         })
     }
 
-    /// Gives how much the engine holds.
-    pub fn load(&self) -> Load {
-        Load {
-            links: self.links.len(),
-            documents: self.slots.len(),
-            in_memory: self.in_memory.len(),
-            tickets: self.tickets.len(),
-            outbox_messages: self.links.values().map(|link| link.outbox.len()).sum(),
-            outbox_messages_max: self.links.values().map(|link| link.outbox.len()).max().unwrap_or(0),
-            waiting: self.slots.values().map(|slot| slot.waiting.len()).sum(),
-            ephemeral_sessions: self.ephemerals.len(),
-            asked: self.asked.len(),
-            weight_bytes: self.in_memory.weight_bytes(),
-        }
-    }
-
     fn link_up(&mut self, now: Instant, link: LinkId, peer: Peer) {
         let mut state = Link::new(peer, &self.config.limits, now.monotonic);
         if state.peer.announce {
@@ -248,6 +214,7 @@ impl Engine {
     pub(crate) fn link_down(&mut self, link: LinkId) {
         let Some(state) = self.links.remove(&link) else { return };
         self.busy.remove(&link);
+        self.in_flight.forget_link(link, state.in_flight_bytes());
         self.starved.remove(&link);
         self.ephemerals.forget_link(link);
         self.asked.forget_link(link);
@@ -284,15 +251,6 @@ impl Engine {
         }
     }
 
-    fn written(&mut self, link: LinkId, messages: usize, bytes: usize) {
-        if let Some(state) = self.links.get_mut(&link) {
-            state.written(messages, bytes);
-            if state.has_work() {
-                self.busy.insert(link);
-            }
-        }
-    }
-
     pub(crate) fn want(&mut self, now: Instant, document: DocumentId) {
         let slot = self.slots.entry(document).or_insert_with(|| Slot::new(now.monotonic));
         if slot.wanted {
@@ -320,7 +278,7 @@ impl Engine {
                 self.notify(Event::Fetched { token, document, result });
             }
             Content::Cold | Content::Loading => {
-                if slot.wait(Waiting::Fetch(token), limits).is_ok() {
+                if slot.wait(Waiting::Fetch(token), limits, &mut self.waiting).is_ok() {
                     self.start_load(document);
                 } else {
                     let result = Err(crate::storing::too_busy(&document, limits));

@@ -39,6 +39,8 @@ pub(crate) struct Link {
     /// Messages handed over and not reported as written.
     in_flight_messages: usize,
     in_flight_bytes: usize,
+    /// When something was last written, or handed over after everything was written.
+    moved_at: Duration,
     tokens: TokenBucket,
 }
 
@@ -54,6 +56,7 @@ impl Link {
             broke: 0,
             in_flight_messages: 0,
             in_flight_bytes: 0,
+            moved_at: now,
             tokens: TokenBucket::new(limits, now),
         }
     }
@@ -65,14 +68,30 @@ impl Link {
                 && self.in_flight_bytes < limits.link_queue_bytes_max)
     }
 
-    pub fn handed_over(&mut self, bytes: usize) {
+    pub fn handed_over(&mut self, bytes: usize, now: Duration) {
+        if self.in_flight_messages == 0 {
+            self.moved_at = now;
+        }
         self.in_flight_messages += 1;
         self.in_flight_bytes += bytes;
     }
 
-    pub fn written(&mut self, messages: usize, bytes: usize) {
+    pub fn written(&mut self, messages: usize, bytes: usize, now: Duration) {
         self.in_flight_messages = self.in_flight_messages.saturating_sub(messages);
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
+        self.moved_at = now;
+    }
+
+    pub fn in_flight_messages(&self) -> usize {
+        self.in_flight_messages
+    }
+
+    pub fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes
+    }
+
+    pub fn moved_at(&self) -> Duration {
+        self.moved_at
     }
 
     /// Takes note of a document that is not here, to say so at a given time. False when too many wait already.
@@ -189,12 +208,12 @@ mod tests {
         let peer = Peer { id: PeerId::new("p").unwrap(), storage: None, durable: false, announce: false };
         let mut link = Link::new(peer, &limits, Duration::ZERO);
         assert!(link.can_take(&limits));
-        link.handed_over(limits.link_queue_bytes_max);
+        link.handed_over(limits.link_queue_bytes_max, Duration::ZERO);
         assert!(!link.can_take(&limits), "the bytes are at their limit");
-        link.written(1, limits.link_queue_bytes_max);
+        link.written(1, limits.link_queue_bytes_max, Duration::ZERO);
         for _ in 0..limits.link_queue_messages_max {
             assert!(link.can_take(&limits));
-            link.handed_over(1);
+            link.handed_over(1, Duration::ZERO);
         }
         assert!(!link.can_take(&limits), "the messages are at their limit");
     }

@@ -4,13 +4,14 @@ use comity_crdt::Document;
 use comity_model::{DocumentId, Instant, LinkId};
 
 use crate::engine::Engine;
-use crate::slot::{Content, Slot};
+use crate::slot::Content;
 
 impl Engine {
     pub(crate) fn tick(&mut self, now: Instant) {
         self.try_rescues(now);
         self.ask_anew();
         self.let_go(now);
+        self.let_give_way(now.monotonic);
         self.recall();
         self.wake_for_absences(now.monotonic);
     }
@@ -28,8 +29,11 @@ impl Engine {
 
     /// Takes note of what a document takes now.
     pub(crate) fn weigh(&mut self, document: &DocumentId) {
-        if let Some(content) = self.slots.get(document).and_then(Slot::document) {
-            self.in_memory.weigh(document, content.weight_bytes());
+        if let Some(slot) = self.slots.get_mut(document)
+            && let Some(content) = slot.document()
+        {
+            slot.weight_bytes = content.weight_bytes();
+            self.in_memory.weigh(document, slot.weight_bytes);
         }
     }
 

@@ -5,8 +5,13 @@ use std::ops::Bound;
 use comity_model::{DocumentId, Instant, LinkId};
 use comity_wire::Message;
 
+use crate::in_flight::share_bytes;
 use crate::slot::Content;
 use crate::{CloseReason, Effect, Engine, Event};
+
+/// Documents of one link that may be too large for a crowd before the others have to wait, too: each settling looks at them
+/// anew.
+const PASSED_OVER_MAX: usize = 64;
 
 /// What came of asking a document for its news.
 enum Pulled {
@@ -16,13 +21,20 @@ enum Pulled {
     Nothing,
     /// There is no place among the loads: ask again later.
     Starved,
+    /// There is a crowd, and what would be made may be more than a share.
+    TooLarge,
 }
 
 impl Engine {
     /// Lets every link that has work take what it can.
     pub(crate) fn settle(&mut self, now: Instant) {
         for link in std::mem::take(&mut self.busy) {
-            self.serve(now, link);
+            self.serve(now, link, false);
+        }
+        while !self.in_flight.is_full(&self.config.limits)
+            && let Some(link) = self.in_flight.next()
+        {
+            self.serve(now, link, true);
         }
         for document in std::mem::take(&mut self.restand) {
             if let Some(standing) = self.standing(&document) {
@@ -31,16 +43,40 @@ impl Engine {
         }
     }
 
-    fn serve(&mut self, now: Instant, link: LinkId) {
+    /// Lets a link take what it can. What is too much for a crowd waits, with the link.
+    fn serve(&mut self, now: Instant, link: LinkId, is_its_turn: bool) {
+        let mut passed_over = Vec::new();
+        let must_wait = self.serve_until(now, link, is_its_turn, &mut passed_over);
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if must_wait || !passed_over.is_empty() {
+            state.news.extend(passed_over);
+            self.in_flight.wait(link, now.monotonic);
+        }
+    }
+
+    /// Serves a link until it has nothing more to be sent, or may not go on. True when it has to wait for others.
+    fn serve_until(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        is_its_turn: bool,
+        passed_over: &mut Vec<DocumentId>,
+    ) -> bool {
         let mut served = None;
         loop {
-            let Some(state) = self.links.get_mut(&link) else { return };
-            if !state.can_take(&self.config.limits) {
+            let limits = &self.config.limits;
+            let is_crowd = self.in_flight.is_full(limits) || (!is_its_turn && self.in_flight.has_queue());
+            let share_bytes = is_crowd.then(|| share_bytes(&self.links, limits));
+            let Some(state) = self.links.get_mut(&link) else { return false };
+            if !state.can_take(limits) {
                 // `written` makes it busy again.
-                return;
+                return false;
+            }
+            if share_bytes.is_some_and(|share| state.in_flight_bytes() >= share) {
+                return state.has_work() || state.has_due_absence(now.monotonic);
             }
             if let Some(message) = state.outbox.pop_front() {
-                self.send(link, message);
+                self.send(now, link, message);
                 continue;
             }
             if let Some(document) = state.due_absence(now.monotonic) {
@@ -50,24 +86,31 @@ impl Engine {
                 }
                 continue;
             }
-            let Some(document) = next_after(&state.news, served) else { return };
+            let Some(document) = next_after(&state.news, served) else { return false };
             served = Some(document);
             state.news.remove(&document);
-            match self.pull(now, link, document) {
-                Pulled::Made(message) => self.send(link, message),
+            match self.pull(now, link, document, share_bytes) {
+                Pulled::Made(message) => self.send(now, link, message),
                 Pulled::Nothing => {}
+                Pulled::TooLarge => {
+                    passed_over.push(document);
+                    if passed_over.len() >= PASSED_OVER_MAX {
+                        return true;
+                    }
+                }
                 Pulled::Starved => {
                     if let Some(state) = self.links.get_mut(&link) {
                         state.news.insert(document);
                     }
                     self.starved.insert(link);
-                    return;
+                    return false;
                 }
             }
         }
     }
 
-    fn pull(&mut self, now: Instant, link: LinkId, document: DocumentId) -> Pulled {
+    /// Makes the next message about a document; in a crowd only when the document is not larger than a share.
+    fn pull(&mut self, now: Instant, link: LinkId, document: DocumentId, share_bytes: Option<usize>) -> Pulled {
         let Some(state) = self.links.get(&link) else { return Pulled::Nothing };
         let target = state.peer.id.clone();
         let storage = state.peer.storage.clone();
@@ -76,6 +119,9 @@ impl Engine {
         if slot.peers.get(&link).is_none_or(|peer| peer.hold_until > slot.durable) {
             slot.held.insert(link);
             return Pulled::Nothing;
+        }
+        if share_bytes.is_some_and(|share| slot.weight_bytes > share) {
+            return Pulled::TooLarge;
         }
         match slot.content {
             Content::Ready(_) if !slot.reload => {}
@@ -127,9 +173,11 @@ impl Engine {
         self.busy.insert(link);
     }
 
-    fn send(&mut self, link: LinkId, message: Message) {
+    fn send(&mut self, now: Instant, link: LinkId, message: Message) {
         if let Some(state) = self.links.get_mut(&link) {
-            state.handed_over(message.data().map_or(0, bytes::Bytes::len));
+            let bytes = message.data().map_or(0, bytes::Bytes::len);
+            state.handed_over(bytes, now.monotonic);
+            self.in_flight.handed_over(bytes);
             self.effects.push(Effect::Send { link, message });
         }
     }

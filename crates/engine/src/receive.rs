@@ -119,7 +119,7 @@ impl Engine {
             }
             _ => {
                 let limit = self.config.limits.waiting_inputs_max;
-                if slot.wait(Waiting::Message(Box::new(message)), &self.config.limits).is_err() {
+                if slot.wait(Waiting::Message(Box::new(message)), &self.config.limits, &mut self.waiting).is_err() {
                     return self.close(link, CloseReason::TooMany { what: "messages for one document", limit });
                 }
                 self.start_load(document);
@@ -155,7 +155,8 @@ impl Engine {
             Err(ReceiveError::Waited) => {
                 // Not this peer's fault, or not for all that is known: it is tried with nothing waiting.
                 if let Ok(admitted) = admit(&bytes, &self.config.limits) {
-                    slot.wait_first(SyncMessage { link, is_request, admitted, bytes, parts });
+                    let message = SyncMessage { link, is_request, admitted, bytes, parts };
+                    slot.wait_first(message, &mut self.waiting);
                 }
                 return self.reload_after_peer(document);
             }

@@ -85,9 +85,12 @@ pub(crate) struct Slot {
     /// Appends and replacements asked for, and how many of them are on disk.
     pub appended: u64,
     pub durable: u64,
-    /// Bytes of change chunks since the snapshot, and of the snapshot.
+    /// Change chunks since the snapshot, their bytes, and those of the snapshot.
+    pub chunks: usize,
     pub change_bytes: usize,
     pub snapshot_bytes: usize,
+    /// What the document takes in memory, by estimate, or took when it was there last.
+    pub weight_bytes: usize,
     pub compacting: bool,
     /// The document broke in memory: it is read again from the store once everything asked of it is durable.
     pub reload: bool,
@@ -109,8 +112,10 @@ impl Slot {
             wanted: false,
             appended: 0,
             durable: 0,
+            chunks: 0,
             change_bytes: 0,
             snapshot_bytes: 0,
+            weight_bytes: 0,
             compacting: false,
             reload: false,
             reloads: 0,
@@ -149,8 +154,8 @@ impl Slot {
         }
     }
 
-    /// Lets an input wait, unless too much waits already.
-    pub fn wait(&mut self, waiting: Waiting, limits: &Limits) -> Result<(), Waiting> {
+    /// Lets an input wait, unless too much waits already. `all` counts what waits in all slots; nobody has to walk them.
+    pub fn wait(&mut self, waiting: Waiting, limits: &Limits, all: &mut usize) -> Result<(), Waiting> {
         let bytes = waiting.size_bytes();
         let full = self.waiting.len() >= limits.waiting_inputs_max
             || (!self.waiting.is_empty() && self.waiting_bytes.saturating_add(bytes) > limits.waiting_bytes_max);
@@ -158,19 +163,22 @@ impl Slot {
             return Err(waiting);
         }
         self.waiting_bytes += bytes;
+        *all += 1;
         self.waiting.push_back(waiting);
         Ok(())
     }
 
     /// Lets a message wait before all others, for which there was room a moment ago.
-    pub fn wait_first(&mut self, message: SyncMessage) {
+    pub fn wait_first(&mut self, message: SyncMessage, all: &mut usize) {
         let waiting = Waiting::Message(Box::new(message));
         self.waiting_bytes += waiting.size_bytes();
+        *all += 1;
         self.waiting.push_front(waiting);
     }
 
-    pub fn next_waiting(&mut self) -> Option<Waiting> {
+    pub fn next_waiting(&mut self, all: &mut usize) -> Option<Waiting> {
         let waiting = self.waiting.pop_front()?;
+        *all -= 1;
         self.waiting_bytes -= waiting.size_bytes();
         Some(waiting)
     }

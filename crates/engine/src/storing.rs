@@ -8,7 +8,7 @@ use comity_model::{DocumentId, Instant, Limits, LinkId};
 use comity_wire::Message;
 
 use crate::engine::Stored;
-use crate::slot::{Content, Slot, Waiting, short};
+use crate::slot::{Content, Waiting, short};
 use crate::{CloseReason, Effect, Engine, Event, Failure, FailureKind, Loaded, RefusedEdit, Ticket, Token};
 
 /// How often a document that breaks in memory is read again before it is given up. Counted for as long as somebody has
@@ -17,6 +17,9 @@ const RELOADS_MAX: u32 = 100;
 
 /// How often a document whose disk was full, or that could not be read, is tried again.
 const RESCUE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Fewest changes before a document is compacted because of their number.
+const COMPACTION_CHANGES_MIN: usize = 32;
 
 impl Engine {
     /// Tells the author of an edit that changed nothing that it is saved: once what it repeats is on disk.
@@ -32,6 +35,7 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         let Content::Ready(content) = &slot.content else { return };
         let heads = content.heads().clone();
+        slot.chunks += chunks.len();
         slot.change_bytes += chunks.iter().map(Bytes::len).sum::<usize>();
         slot.appended += 1;
         let up_to = slot.appended;
@@ -54,7 +58,7 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(&document) else { return };
         let Content::Ready(content) = &slot.content else { return };
         let heads = content.heads().clone();
-        slot.change_bytes = 0;
+        (slot.chunks, slot.change_bytes) = (0, 0);
         slot.snapshot_bytes = snapshot.len();
         slot.compacting = true;
         slot.appended += 1;
@@ -109,13 +113,16 @@ impl Engine {
         self.compact_if_grown(document);
     }
 
-    /// Writes a snapshot once the changes outgrow the last one, so that loading stays cheap and the cost of rewriting
-    /// is spread over as many bytes of changes.
+    /// Writes a snapshot once the changes outgrow the last one, by bytes or by number, so that loading stays cheap and the
+    /// cost of rewriting is spread over as many changes. A change costs several times as much to load by itself as within a
+    /// snapshot, however short it is.
     fn compact_if_grown(&mut self, document: DocumentId) {
         let floor = self.config.limits.compaction_bytes_min;
         let Some(slot) = self.slots.get(&document) else { return };
         let Content::Ready(content) = &slot.content else { return };
-        let has_outgrown = slot.change_bytes > floor.max(slot.snapshot_bytes);
+        let in_snapshot = content.change_count().saturating_sub(slot.chunks);
+        let has_outgrown =
+            slot.change_bytes > floor.max(slot.snapshot_bytes) || slot.chunks > COMPACTION_CHANGES_MIN.max(in_snapshot);
         if has_outgrown
             && !slot.compacting
             && !slot.reload
@@ -153,7 +160,9 @@ impl Engine {
     /// Answers whoever waits for a document that cannot be loaded. Gives the links whose messages were dropped.
     fn turn_away(&mut self, document: DocumentId, failure: &Failure) -> Vec<LinkId> {
         let mut links = Vec::new();
-        while let Some(waiting) = self.slots.get_mut(&document).and_then(Slot::next_waiting) {
+        while let Some(slot) = self.slots.get_mut(&document)
+            && let Some(waiting) = slot.next_waiting(&mut self.waiting)
+        {
             match waiting {
                 Waiting::Message(message) => links.push(message.link),
                 Waiting::Edit(edit) => {
@@ -221,7 +230,7 @@ impl Engine {
         slot.content = Content::Ready(content);
         slot.durable = up_to;
         slot.compacting = false;
-        slot.change_bytes = 0;
+        (slot.chunks, slot.change_bytes) = (0, 0);
         self.in_memory.insert(document, slot.used_at, weight);
         self.rescues.remove(&document);
         slot.held.clear();
@@ -325,10 +334,12 @@ impl Engine {
                 return self.fail(document, Failure { kind: FailureKind::Damaged, message });
             }
         };
-        self.in_memory.insert(document, now.monotonic, content.weight_bytes());
+        slot.weight_bytes = content.weight_bytes();
+        self.in_memory.insert(document, now.monotonic, slot.weight_bytes);
         slot.content = Content::Ready(Box::new(content));
         slot.used_at = now.monotonic;
         slot.snapshot_bytes = loaded.snapshot.as_ref().map_or(0, Bytes::len);
+        slot.chunks = loaded.changes.len();
         slot.change_bytes = loaded.changes.iter().map(Bytes::len).sum();
         slot.kept.extend(loaded.sessions);
         for link in std::mem::take(&mut slot.pulling) {
@@ -354,7 +365,7 @@ impl Engine {
             if !matches!(slot.content, Content::Ready(_)) || slot.reload {
                 return;
             }
-            match slot.next_waiting() {
+            match slot.next_waiting(&mut self.waiting) {
                 Some(Waiting::Message(message)) => self.apply(now, document, *message),
                 Some(Waiting::Edit(edit)) => self.edit_ready(now, edit),
                 Some(Waiting::Fetch(token)) => self.notify(Event::Fetched { token, document, result: Ok(()) }),

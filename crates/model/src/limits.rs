@@ -77,6 +77,10 @@ pub struct Limits {
     pub link_queue_messages_max: usize,
     /// Most bytes handed to a link that it has not written yet; then news coalesces.
     pub link_queue_bytes_max: usize,
+    /// Most bytes handed to all links of a shard together that they have not written yet. Beyond half of it, a link that has
+    /// its share on its way waits for others, and one that writes nothing for `dead_after` meanwhile is closed. One message
+    /// may always be on its way.
+    pub queued_bytes_max: usize,
     /// How long a peer may take to send the request headers.
     pub header_deadline: Duration,
     /// Longest request head.
@@ -170,6 +174,7 @@ impl Default for Limits {
             documents_per_link_max: 100_000,
             link_queue_messages_max: 512,
             link_queue_bytes_max: 8 * MIB,
+            queued_bytes_max: 256 * MIB,
             header_deadline: Duration::from_secs(5),
             header_bytes_max: 16 * KIB,
             headers_max: 64,

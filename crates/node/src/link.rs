@@ -65,6 +65,9 @@ pub enum LinkEnd {
     /// The peer had more than its share of links from one network, and did not go when it was told.
     #[error("gave way to a connection of the same peer from another network")]
     GaveWay,
+    /// It was closed here, and the peer did not read what had been queued before.
+    #[error("closed here; the peer did not read what was queued")]
+    Unread,
     /// The link worked, then ended.
     #[error("{}", ended(.0))]
     Ended(Closed),
@@ -123,10 +126,12 @@ pub(crate) async fn run(
     tracing::info!(link = %info.link, peer = %info.peer.id, remote = %info.remote, dialed, "link up");
     up(&info);
     let leaving = give_way(&gives_way, Arc::clone(&queue));
+    let unread = Arc::clone(&queue);
     let handler = Handler { inner: Arc::clone(inner), link: info.link, peer: info.peer.id.clone(), queue };
     let end = tokio::select! {
         closed = pump::run(connection, outbound, handler, Keepalive::from(&inner.limits)) => LinkEnd::Ended(closed),
         () = leaving => LinkEnd::GaveWay,
+        () = unread.overdue() => LinkEnd::Unread,
     };
     drop(registration);
     if let LinkEnd::Ended(Closed { reason: pump::CloseReason::Failed(error), .. }) = &end {

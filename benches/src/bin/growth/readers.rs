@@ -254,27 +254,49 @@ fn measure_reunion(links: usize) -> anyhow::Result<Vec<f64>> {
     // What has arrived is applied. The writer alone is told at once.
     let effects = room.relay.handle_only(Input::Settle);
     let receive = start.elapsed();
-    let (mut messages, mut sent) = (0.0, 0.0);
-    let mut count = |relay: &mut Relay, effects: Vec<Effect>| {
-        effects.into_iter().try_for_each(|effect| match effect {
-            Effect::Send { message, .. } => {
-                messages += 1.0;
-                sent += message.data().map_or(0, Bytes::len) as f64;
-                Ok(())
-            }
-            other => relay.carry_out(other),
-        })
-    };
-    count(&mut room.relay, effects)?;
-    // Those who brought something hear of the others once it is on disk.
+    let mut sent = Sent::default();
+    sent.take(&mut room.relay, effects)?;
+    // Those who brought something hear of the others once it is on disk. So many bytes are on their way at once, no more.
     let (settled, settle) = timed(|| {
         room.relay.store_all()?;
-        anyhow::Ok(room.relay.handle_only(Input::Settle))
+        let mut before = None;
+        while before != Some(sent.messages) {
+            before = Some(sent.messages);
+            let effects = room.relay.handle_only(Input::Settle);
+            sent.take(&mut room.relay, effects)?;
+        }
+        anyhow::Ok(())
     });
-    count(&mut room.relay, settled?)?;
+    settled?;
+    let Sent { messages, bytes: sent } = sent;
     anyhow::ensure!(messages as usize == links + 1, "{messages} messages for {links} links and a writer");
     let peak = heap::peak().saturating_sub(before) as f64;
     Ok(row_of_reunion(links as f64, receive, settle, [messages, sent, room.relay.head_bytes as f64, peak]))
+}
+
+/// What was sent, and is written.
+#[derive(Default)]
+struct Sent {
+    messages: f64,
+    bytes: f64,
+}
+
+impl Sent {
+    fn take(&mut self, relay: &mut Relay, effects: Vec<Effect>) -> anyhow::Result<()> {
+        let mut written = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Send { link, message } => {
+                    let bytes = message.data().map_or(0, Bytes::len);
+                    self.messages += 1.0;
+                    self.bytes += bytes as f64;
+                    written.push((link, bytes));
+                }
+                other => relay.carry_out(other)?,
+            }
+        }
+        written.into_iter().try_for_each(|(link, bytes)| relay.handle(Input::Written { link, messages: 1, bytes }))
+    }
 }
 
 fn row_of_reunion(links: f64, receive: Duration, settle: Duration, rest: [f64; 4]) -> Vec<f64> {

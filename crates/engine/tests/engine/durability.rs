@@ -90,6 +90,25 @@ fn pending_changes_are_counted_across_a_restart_without_the_relay() {
 }
 
 #[test]
+fn a_document_of_many_short_changes_is_compacted_by_their_number() {
+    let mut tablet = Node::new("tablet");
+    let mut sizes = Vec::new();
+    for number in 0..130 {
+        tablet.edit(1, &[set("M050/status", &format!("seen {number}"))]);
+        let stored = &tablet.disk[&document(1)];
+        sizes.push((stored.snapshot.is_some(), stored.changes.len()));
+    }
+    // The first edit brings the genesis with it: 32 chunks, and one above.
+    assert_eq!(sizes[30..32], [(false, 32), (true, 0)]);
+    // Then as many again as are in the snapshot.
+    assert_eq!(sizes[64..66], [(true, 33), (true, 0)]);
+    assert_eq!(sizes[129], (true, 64));
+    let mut again = Node::new("tablet");
+    again.disk = tablet.disk.clone();
+    assert_eq!(again.heads(1), tablet.heads(1));
+}
+
+#[test]
 fn a_document_grown_by_changes_is_compacted_and_reads_the_same() {
     let mut tablet = Node::new("tablet");
     for i in 0..400u64 {

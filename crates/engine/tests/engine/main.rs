@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod arrived;
+mod counters;
+mod crowd;
 mod durability;
 mod exhaustion;
 mod failures;
