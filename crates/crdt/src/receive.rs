@@ -164,6 +164,9 @@ impl Document {
             state.shared_heads.clone_from(&message.heads);
         } else {
             let known: Vec<_> = message.heads.iter().filter(|hash| self.has(hash)).copied().collect();
+            // What it names it has; when that is all that was sent, nobody need walk the graph for it.
+            let named: BTreeSet<_> = known.iter().collect();
+            state.sent_hashes.retain(|hash| !named.contains(hash));
             if !state.sent_hashes.is_empty() && !known.is_empty() {
                 let lacking: BTreeSet<_> =
                     self.inner.get_changes_meta(&known).iter().map(|change| change.hash).collect();
