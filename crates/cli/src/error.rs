@@ -38,13 +38,21 @@ pub enum Kind {
 /// The table of exit codes, for `comity help exit-codes` and the README.
 pub const EXIT_CODES: &[(u8, &str, &str)] = &[
     (0, "done", "everything that was asked for"),
-    (1, "not done", "bad rows, a time-out, a folder in use, a disk or network that failed"),
+    (
+        1,
+        "not done",
+        "bad rows, a time-out, a folder in use, a disk or network that failed; conflicts open, with --exit-code",
+    ),
     (2, "usage", "the command line makes no sense, or a value does not fit its field"),
-    (3, "not found", "no such document, entry or file"),
-    (4, "heads moved", "the document has changed since the heads given with --if-heads"),
+    (3, "not found", "no such document, entry, change, conflict or file"),
+    (4, "heads moved", "the document has changed since the heads given with --if-heads, or since a conflict was shown"),
     (5, "not allowed", "the rules say no"),
-    (6, "ambiguous", "a name fits several documents; they are listed"),
-    (7, "missing", "something must be there first: a data folder, a kind, a document's content, a config file"),
+    (6, "ambiguous", "a name fits several documents, or an id several conflicts or changes; they are listed"),
+    (
+        7,
+        "missing",
+        "something must be there first: a data folder, a kind, a policy, a document's content, a config file",
+    ),
     (8, "partly", "a part was done, and what was left out is listed"),
     (9, "integrity", "what is on disk is not what was stored"),
     (130, "interrupted", "Ctrl-C before the end"),

@@ -15,6 +15,7 @@ mod logging;
 mod losses;
 mod names;
 mod output;
+mod review;
 mod session;
 pub mod units;
 mod values;

@@ -22,6 +22,9 @@ async fn all_json_is_as_its_schema_says_and_no_kind_of_it_is_left_out() {
     scene.edits().await;
     scene.network(&space).await;
     scene.reading().await;
+    scene.policies().await;
+    scene.conflicts().await;
+    scene.suggestions().await;
     scene.store().await;
     scene.rest().await;
 
@@ -124,6 +127,13 @@ impl Scene {
         self.run("desktop", &once).await;
         // The tablet does not know the desktop's change yet, so it comes in while it watches.
         self.run("tablet", &["watch", "Roof 7", "--relay", &url, "--count", "1", "--for", "20s"]).await;
+        self.run("tablet", &["set", "Roof 7", "M060", "status=ok"]).await;
+        self.run("tablet", &once).await;
+        self.run("desktop", &once).await;
+        self.run("tablet", &["delete", "Roof 7", "M060"]).await;
+        self.run("desktop", &["set", "Roof 7", "M060", "status=dead"]).await;
+        self.run("desktop", &once).await;
+        self.run("tablet", &["conflicts", "watch", "--relay", &url, "--count", "1", "--for", "20s"]).await;
         let (staying, line) = self.start("tablet", &["sync", &url]).await;
         self.documents.push(("comity sync".to_owned(), line));
         end(staying).await;
@@ -157,7 +167,7 @@ impl Scene {
         let shown = self.run("desktop", &["show", "Roof 7", "M005"]).await;
         assert_eq!(shown["content"]["fields"]["hits"], json!({ "counter": 3 }), "{shown}");
         self.run("desktop", &["show", "Roof 7", "M005", "bytes"]).await;
-        self.run("desktop", &["history", "Roof 7", "M005"]).await;
+        self.run("desktop", &["log", "Roof 7", "M005"]).await;
     }
 
     async fn reading(&mut self) {
@@ -167,13 +177,82 @@ impl Scene {
         self.run("tablet", &["show", "Roof 7", "M002"]).await;
         self.run("tablet", &["show", "Roof 7", "M050", "status"]).await;
         self.run("tablet", &["show", "Roof 7", "M001", "status"]).await;
-        self.run("tablet", &["history", "Roof 7"]).await;
-        self.run("tablet", &["history", "Roof 7", "M050/status", "--limit", "1"]).await;
+        self.run("tablet", &["log", "Roof 7"]).await;
+        self.run("tablet", &["blame", "Roof 7"]).await;
+        self.run("tablet", &["diff", "Roof 7", "2000-01-01"]).await;
+        self.run("tablet", &["at", "Roof 7", "now"]).await;
+        self.run("tablet", &["at", "Roof 7", "now", "M050"]).await;
+        self.run("tablet", &["log", "Roof 7", "M050/status", "--limit", "1", "--since", "2000-01-01"]).await;
         self.run("tablet", &["export", "Roof 7"]).await;
         self.run("tablet", &["doc", "list"]).await;
         self.run("tablet", &["doc", "show", "Roof 7"]).await;
         self.run_to(3, "tablet", &["show", "Roof 8"]).await;
         self.run_to(2, "tablet", &["show"]).await;
+    }
+
+    async fn policies(&mut self) {
+        let wrong = self.path("wrong.toml");
+        std::fs::write(&wrong, "[kind.audit]\ndefault = [\"last-write\"]\n").unwrap();
+        self.run_to(2, "tablet", &["policy", "check", wrong.to_str().unwrap()]).await;
+        self.run("tablet", &["policy", "check", "--example", "audits"]).await;
+        self.run("tablet", &["policy", "simulate", "Roof 7", "--example", "audits"]).await;
+        self.run_to(7, "tablet", &["policy", "show", "Solar park"]).await;
+        self.run("tablet", &["policy", "set", "Solar park", "--example", "audits"]).await;
+        self.run("tablet", &["policy", "set", "Solar park", "--example", "audits"]).await;
+        self.run("tablet", &["policy", "show", "Solar park"]).await;
+        self.run("tablet", &["policy", "explain", "Solar park"]).await;
+        self.run("tablet", &["policy", "example"]).await;
+        self.run("tablet", &["policy", "simulate", "Roof 7", "--example", "preferences"]).await;
+    }
+
+    async fn conflicts(&mut self) {
+        let list = self.run_to(1, "tablet", &["conflicts", "list", "--exit-code"]).await;
+        let id = |subject: &str| {
+            let found = list["conflicts"].as_array().unwrap().iter().find(|conflict| conflict["subject"] == subject);
+            found.unwrap_or_else(|| panic!("nothing about {subject}: {list}"))["id"].as_str().unwrap().to_owned()
+        };
+        let (status, deleted) = (id("M050/status"), id("M060"));
+        self.run("tablet", &["conflicts", "show", &status]).await;
+        self.run("tablet", &["conflicts", "why", &status]).await;
+        self.run("tablet", &["conflicts", "stats"]).await;
+        self.run("tablet", &["conflicts", "resolve", &status, "--accept", "1", "--dry-run"]).await;
+        let resolve = ["conflicts", "resolve", &status, "--accept", "1", "-m", "sharper", "--reviewer", "Ana"];
+        let decision = self.run("tablet", &resolve).await["decision"].as_str().unwrap().to_owned();
+        self.run("tablet", &["conflicts", "show", &status]).await;
+        self.run("tablet", &["undo", &decision]).await;
+        self.run("tablet", &["conflicts", "dismiss", &deleted]).await;
+        self.run_to(4, "tablet", &["conflicts", "dismiss", &deleted]).await;
+        self.run("tablet", &["conflicts", "reopen", &deleted]).await;
+        // No side of a broken rule is the newest.
+        let plan = self.run_to(8, "tablet", &["conflicts", "plan", "--accept", "newest"]).await;
+        let file = self.path("plan.json");
+        std::fs::write(&file, plan.to_string()).unwrap();
+        let file = file.to_str().unwrap();
+        self.run("tablet", &["conflicts", "apply", file, "--dry-run"]).await;
+        self.run("tablet", &["conflicts", "apply", file]).await;
+        self.run_to(4, "tablet", &["conflicts", "apply", file]).await;
+        self.run("tablet", &["conflicts", "stats"]).await;
+        self.run("tablet", &["conflicts", "list", "--state", "all"]).await;
+        self.run("tablet", &["rollback", "Roof 7", "M060", "--to", "now"]).await;
+    }
+
+    async fn suggestions(&mut self) {
+        let merges = self.path("merges.jsonl");
+        let record = |status: &str| json!({ "status": status, "rows": [1] });
+        let line = json!({ "id": "M1", "base": record("ok"), "ours": record("dead"), "theirs": record("microcracks") });
+        std::fs::write(&merges, format!("{line}\n[]\n")).unwrap();
+        let import = ["import", "--three-way", merges.to_str().unwrap(), "--new", "Merged", "--kind", "audit"];
+        self.run_to(1, "tablet", &import).await;
+        self.run_to(8, "tablet", &[&import[..], &["--skip-bad", "--dry-run"]].concat()).await;
+        self.run_to(8, "tablet", &[&import[..], &["--skip-bad"]].concat()).await;
+        let conflicts = self.run("tablet", &["conflicts", "list", "Merged"]).await;
+        let id = conflicts["conflicts"][0]["id"].as_str().unwrap().to_owned();
+        let shown = self.run("tablet", &["conflicts", "show", &id, "--suggest"]).await;
+        assert_eq!(shown["suggestion"]["made"], false, "nobody has decided anything yet: {shown}");
+        self.run("tablet", &["suggest", "eval"]).await;
+        self.run("tablet", &["conflicts", "resolve", &id, "--keep", "current", "--suggestion-shown", "after"]).await;
+        self.run("tablet", &["suggest", "eval"]).await;
+        self.run("tablet", &["suggest", "eval", "Merged"]).await;
     }
 
     async fn store(&mut self) {

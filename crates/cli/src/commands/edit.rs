@@ -209,7 +209,7 @@ async fn edit(
 }
 
 /// Checks that a text could name heads at all: what is mistyped has not moved.
-fn heads_text(text: &str) -> Result<String, String> {
+pub fn heads_text(text: &str) -> Result<String, String> {
     let is_hash = |part: &str| (8..=64).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit());
     if text.split('+').all(is_hash) {
         return Ok(text.to_ascii_lowercase());
@@ -218,7 +218,7 @@ fn heads_text(text: &str) -> Result<String, String> {
 }
 
 /// Tells whether a text names exactly these heads: hashes joined by `+`, 8 digits or more of each.
-fn heads_fit(text: &str, heads: &Heads) -> bool {
+pub fn heads_fit(text: &str, heads: &Heads) -> bool {
     let hashes: Vec<String> = heads.as_slice().iter().map(ToString::to_string).collect();
     let given: Vec<&str> = text.split('+').filter(|part| !part.is_empty()).collect();
     let fits = |part: &&str| part.len() >= 8 && hashes.iter().any(|hash| hash.starts_with(part));

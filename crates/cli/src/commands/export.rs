@@ -155,7 +155,8 @@ pub fn disagreements(view: &View<'_>, entry: Option<&EntryId>) -> Vec<Json> {
         .collect()
 }
 
-fn disagreement_json(disagreement: Disagreement) -> Json {
+/// Gives a disagreement as JSON.
+pub fn disagreement_json(disagreement: Disagreement) -> Json {
     let last = disagreement.sides.len().saturating_sub(1);
     let sides = disagreement.sides.iter().enumerate().map(|(i, side)| {
         let writers = side.versions.iter().map(|version| {

@@ -1,13 +1,17 @@
 //! `import`: rows of a file become entries, all of them or none.
 
+mod bad;
+mod three_way;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use comity_model::{ActKind, EntryId, FieldName, KindSchema, RegisterKey, Value};
+use comity_model::{ActKind, EntryId, FieldName, KindName, KindSchema, RegisterKey, Value};
 use comity_node::{Document, Node, NodeError};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
+use self::bad::Bad;
 use super::doc::{Place, check_kind, check_title};
 use super::edit::{no_kind, writable};
 use crate::error::{CommandError, CommandResult, Kind};
@@ -15,12 +19,6 @@ use crate::input::{BadRow, Format, Mapping, Pattern, Row, Rows, Source, read_fil
 use crate::output::{Output, count, one_line, progress_bar};
 use crate::session::{Need, Session};
 use crate::values;
-
-/// Bad rows that are listed in text.
-const LISTED_MAX: usize = 20;
-
-/// Bad rows that are kept for `--json`.
-const BAD_MAX: usize = 10_000;
 
 /// Rows between two movements of the progress bar.
 const STEP: u64 = 256;
@@ -42,7 +40,20 @@ named are left out. An empty cell is no value, and changes nothing.
 
 All rows are checked before the first is written. A bad row is told with its line and the reason,
 and then nothing is imported; --skip-bad imports the others and ends with exit code 8. An import is
-one change; one with more than 100,000 values (the limit edit_writes_max) is several, and says so.")]
+one change; one with more than 100,000 values (the limit edit_writes_max) is several, and says so.
+
+With --three-way each line is a merge of a JSON record that was made elsewhere, and what both sides
+changed differently becomes a conflict; what became of every leaf is looked up, and counted:
+  {\"id\": \"M7\", \"base\": {…}, \"ours\": {…}, \"theirs\": {…}}
+  comity import --three-way merges.jsonl.gz --new 'Roof 9' --kind audit
+A leaf is a field: \"stats\": {\"chrome\": \"y\"} in record M7 is field chrome of entry M7.stats. A
+list is one leaf, as JSON; so are null and {}. A leaf that is gone is null. Without base both sides
+are new. A record is named by its id, or name, or file (with merge, a commit), else record-LINE;
+other members are passed over. The file may be compressed with gzip.
+The base is written first, then both sides, as changes of this device of which neither knows the
+other. Their times are those of the import, and tell nothing. Fields that belong together by a
+policy (groups, depends-on) are not compared between the sides: only different devices are. What is
+in already is not written again.")]
 pub struct Import {
     /// The file; - reads the standard input
     file: PathBuf,
@@ -78,24 +89,22 @@ pub struct Import {
     /// Check everything, and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Each line is a three-way merge of a record, in JSON
+    #[arg(long, conflicts_with_all = ["format", "header", "no_header", "map", "number"])]
+    three_way: bool,
+    /// Compare lists place by place, where places mean something
+    #[arg(long, requires = "three_way")]
+    by_position: bool,
 }
 
 /// What the rows came to.
 #[derive(Debug, Default)]
 struct Checked {
     rows: Vec<(EntryId, Vec<(FieldName, Value)>)>,
-    bad: Vec<BadRow>,
-    bad_count: usize,
+    bad: Bad,
 }
 
 impl Checked {
-    fn reject(&mut self, bad: BadRow) {
-        self.bad_count += 1;
-        if self.bad.len() < BAD_MAX {
-            self.bad.push(bad);
-        }
-    }
-
     fn writes(&self) -> usize {
         self.rows.iter().map(|(_, fields)| fields.len()).sum()
     }
@@ -122,25 +131,17 @@ impl Import {
         self.new.as_deref().map(check_title).transpose()?;
         let data = read_file(&self.file)?;
         session.run(Need::Documents, |node| async move {
-            let (existing, kind) = match (&self.document, kind) {
-                (Some(name), _) => {
-                    let document = writable(&node, name).await?;
-                    let kind = document.read(|view| view.kind()).await?.ok_or_else(|| no_kind(name))?;
-                    (Some(document), kind)
-                }
-                (None, Some(kind)) => (None, kind),
-                (None, None) => return Err(CommandError::new(Kind::Usage, "a new document needs --kind")),
-            };
+            let (existing, kind) = self.target(&node, kind).await?;
+            if self.three_way {
+                return three_way::import(&self, session, &node, &data, existing, kind).await;
+            }
             let schema = session.config.schema(&kind);
             let checked = self.check(session, &data, &schema)?;
-            self.judge(session, &checked)?;
+            self.judge(session, &checked.bad, checked.rows.len())?;
             if self.dry_run {
                 return self.report(session, None, &checked, &Written::default());
             }
-            let document = match existing {
-                Some(document) => document,
-                None => self.place.create(&node, kind, self.new.as_deref().unwrap_or_default()).await?,
-            };
+            let document = self.document(&node, existing, kind).await?;
             let mut written = Written::default();
             let done = write(&node, &document, &checked, session.output, &mut written).await;
             if let Err(error) = done {
@@ -148,6 +149,27 @@ impl Import {
             }
             self.report(session, Some(&document), &checked, &written)
         })
+    }
+
+    /// Finds the document, if there is to be one already, and its kind.
+    async fn target(&self, node: &Node, kind: Option<KindName>) -> CommandResult<(Option<Document>, KindName)> {
+        match (&self.document, kind) {
+            (Some(name), _) => {
+                let document = writable(node, name).await?;
+                let kind = document.read(|view| view.kind()).await?.ok_or_else(|| no_kind(name))?;
+                Ok((Some(document), kind))
+            }
+            (None, Some(kind)) => Ok((None, kind)),
+            (None, None) => Err(CommandError::new(Kind::Usage, "a new document needs --kind")),
+        }
+    }
+
+    /// Gives the document, and makes it if it is to be a new one.
+    async fn document(&self, node: &Node, existing: Option<Document>, kind: KindName) -> CommandResult<Document> {
+        match existing {
+            Some(document) => Ok(document),
+            None => self.place.create(node, kind, self.new.as_deref().unwrap_or_default()).await,
+        }
     }
 
     /// Reads all rows and checks each by the schema.
@@ -184,17 +206,17 @@ impl Import {
             let row = match row {
                 Ok(row) => row,
                 Err(bad) => {
-                    checked.reject(bad);
+                    checked.bad.reject(bad);
                     continue;
                 }
             };
             let line = row.line;
             let named = self.number.as_ref().map(|pattern| pattern.name(number));
             match read_row(&row, columns, named, &mapping, schema, value_bytes_max) {
-                Err(reason) => checked.reject(BadRow::new(line, reason)),
+                Err(reason) => checked.bad.reject(BadRow::new(line, reason)),
                 Ok((entry, fields)) => match seen.insert(entry.clone(), line) {
                     Some(before) => {
-                        checked.reject(BadRow::new(line, format!("entry {entry} stands already on line {before}")))
+                        checked.bad.reject(BadRow::new(line, format!("entry {entry} stands already on line {before}")))
                     }
                     None => checked.rows.push((entry, fields)),
                 },
@@ -206,36 +228,35 @@ impl Import {
     }
 
     /// Stops when rows are bad, unless they are to be skipped.
-    fn judge(&self, session: &Session, checked: &Checked) -> CommandResult {
-        if checked.bad_count > 0 && !session.output.json {
-            for bad in checked.bad.iter().take(LISTED_MAX) {
-                session.output.warn(format_args!("line {}: {}", bad.line, bad.reason));
-            }
-            if checked.bad_count > LISTED_MAX {
-                session.output.warn(format_args!(
-                    "… and {} more; --json lists them",
-                    count(checked.bad_count - LISTED_MAX, "bad row", "bad rows")
-                ));
-            }
-        }
-        let total = checked.rows.len() + checked.bad_count;
+    fn judge(&self, session: &Session, bad: &Bad, good: usize) -> CommandResult {
+        bad.say(session.output);
+        let total = good + bad.count();
         let file = self.file.display();
-        if checked.rows.is_empty() {
+        if good == 0 {
             let message = format!("{file} has no good row ({})", count(total, "row", "rows"));
-            return Err(bad_rows(checked, session.output, message)
-                .hint("nothing was imported; --map and --number say what becomes of the columns"));
+            let hint = match self.three_way {
+                true => "nothing was imported; --help says what a line looks like",
+                false => "nothing was imported; --map and --number say what becomes of the columns",
+            };
+            return Err(bad.refusal(session.output, message).hint(hint));
         }
-        if checked.bad_count > 0 && !self.skip_bad {
-            let message = format!(
-                "{} of {} of {file} are bad; nothing was imported",
-                checked.bad_count,
-                count(total, "row", "rows")
-            );
-            return Err(
-                bad_rows(checked, session.output, message).hint("correct them, or import the others with --skip-bad")
-            );
+        if bad.count() > 0 && !self.skip_bad {
+            let rows = count(total, "row", "rows");
+            let message = format!("{} of {rows} of {file} are bad; nothing was imported", bad.count());
+            let hint = "correct them, or import the others with --skip-bad";
+            return Err(bad.refusal(session.output, message).hint(hint));
         }
         Ok(())
+    }
+
+    /// Says what was left out, once the rest is in.
+    fn left_out(&self, bad: &Bad) -> CommandResult {
+        if bad.count() == 0 {
+            return Ok(());
+        }
+        let skipped = count(bad.count(), "bad row was", "bad rows were");
+        Err(CommandError::new(Kind::Partly, format_args!("{skipped} left out"))
+            .hint("correct them and import the file again: what is in already stays as it is"))
     }
 
     fn report(
@@ -250,7 +271,7 @@ impl Import {
         if out.json {
             let content = json!({
                 "document": id, "entries": checked.rows.len(), "values": checked.writes(), "changes": written.changes,
-                "bad": bad_json(&checked.bad), "bad_count": checked.bad_count, "dry_run": self.dry_run,
+                "bad": checked.bad.json(), "bad_count": checked.bad.count(), "dry_run": self.dry_run,
             });
             out.json("import", content)?;
         } else {
@@ -267,12 +288,7 @@ impl Import {
                 out.line(id)?;
             }
         }
-        if checked.bad_count == 0 {
-            return Ok(());
-        }
-        let skipped = count(checked.bad_count, "bad row was", "bad rows were");
-        Err(CommandError::new(Kind::Partly, format_args!("{skipped} left out"))
-            .hint("correct them and import the file again: what is in already stays as it is"))
+        self.left_out(&checked.bad)
     }
 }
 
@@ -364,17 +380,4 @@ fn not_all_written(error: NodeError, checked: &Checked, written: &Written) -> Co
     let (done, all) = (written.entries, checked.rows.len());
     CommandError { kind: Kind::Partly, ..error }
         .hint(format!("{done} of {all} entries are in, in whole changes; import the file again for the rest"))
-}
-
-fn bad_json(bad: &[BadRow]) -> Vec<Json> {
-    bad.iter().map(|bad| json!({ "line": bad.line, "reason": bad.reason })).collect()
-}
-
-/// Says that rows are bad; as JSON, with each of them.
-fn bad_rows(checked: &Checked, output: Output, message: String) -> CommandError {
-    let error = CommandError::new(Kind::NotDone, message);
-    if !output.json {
-        return error;
-    }
-    error.details(json!({ "bad": bad_json(&checked.bad), "bad_count": checked.bad_count }))
 }

@@ -1,5 +1,6 @@
 //! The commands, one file for each family.
 
+mod conflicts;
 mod demo;
 mod device;
 mod doc;
@@ -7,14 +8,18 @@ mod edit;
 mod evidence;
 mod export;
 mod help;
-mod history;
 mod import;
+mod past;
+mod policy;
 mod relay;
+mod rollback;
 mod schema;
 mod show;
 mod space;
 mod store;
+mod suggest;
 mod sync;
+mod undo;
 mod watch;
 
 pub use show::clock;
@@ -45,7 +50,19 @@ pub enum Command {
     Delete(edit::Delete),
     Restore(edit::Restore),
     Show(show::Show),
-    History(history::History),
+    #[command(alias = "history")]
+    Log(past::Log),
+    Blame(past::Blame),
+    Diff(past::Diff),
+    At(past::At),
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
+    Conflicts(conflicts::Conflicts),
+    #[command(subcommand)]
+    Suggest(suggest::Suggest),
+    Undo(undo::Undo),
+    Rollback(rollback::Rollback),
     Watch(watch::Watch),
     Sync(sync::Sync),
     Relay(relay::Relay),
@@ -87,7 +104,15 @@ impl Command {
             Self::Delete(command) => command.run(session),
             Self::Restore(command) => command.run(session),
             Self::Show(command) => command.run(session),
-            Self::History(command) => command.run(session),
+            Self::Log(command) => command.run(session),
+            Self::Blame(command) => command.run(session),
+            Self::Diff(command) => command.run(session),
+            Self::At(command) => command.run(session),
+            Self::Policy(command) => command.run(session),
+            Self::Conflicts(command) => command.run(session),
+            Self::Suggest(command) => command.run(session),
+            Self::Undo(command) => command.run(session),
+            Self::Rollback(command) => command.run(session),
             Self::Watch(command) => command.run(session),
             Self::Sync(command) => command.run(session),
             Self::Relay(command) => command.run(session),
@@ -118,7 +143,8 @@ async fn find_document(node: &Node, name: &str) -> CommandResult<Document> {
     }
 }
 
-fn not_here(id: &DocumentId) -> CommandError {
+/// Says that a document is known, but not here.
+pub fn not_here(id: &DocumentId) -> CommandError {
     CommandError::new(Kind::Missing, format_args!("nothing of document {id} is on this device yet"))
         .hint("`comity sync RELAY --once` fetches it, if it is in a space that this device has joined")
 }

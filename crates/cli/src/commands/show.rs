@@ -126,7 +126,7 @@ impl Seen {
 }
 
 /// Prints entries by field; gives whether values were cut.
-fn print_table(
+pub fn print_table(
     out: Output,
     entries: &BTreeMap<&EntryId, &Entry>,
     disagreements: &[Disagreement],
@@ -170,7 +170,7 @@ async fn one_entry(session: &Session, document: &Document, id: &EntryId, who: &W
                 let register = view.register(&RegisterKey::new(wanted.clone(), name.clone()))?;
                 Some((name, register))
             };
-            let registers: Vec<(FieldName, Register)> = names.into_iter().filter_map(register).collect();
+            let registers: Vec<Field> = names.into_iter().filter_map(register).collect();
             let heads: Vec<String> = view.heads().as_slice().iter().map(ToString::to_string).collect();
             Some((entry, registers, heads, disagreements(view, Some(&wanted))))
         })
@@ -186,8 +186,16 @@ async fn one_entry(session: &Session, document: &Document, id: &EntryId, who: &W
     }
     let mark = if entry.deleted { format!(" {ALERT}deleted{ALERT:#}") } else { String::new() };
     out.line(format_args!("{STRONG}{id}{STRONG:#}{mark}"))?;
+    print_fields(out, &registers, who)
+}
+
+/// A field with everything that stands in it.
+pub type Field = (FieldName, Register);
+
+/// Prints fields, with who wrote each value and when.
+pub fn print_fields(out: Output, registers: &[Field], who: &Who) -> CommandResult {
     let width = registers.iter().map(|(name, _)| name.as_str().chars().count()).max().unwrap_or_default();
-    for (name, register) in &registers {
+    for (name, register) in registers {
         let mut label = one_line(name.as_str(), 60);
         let mark = if register.is_disagreement() { format!(" {ALERT}≠{ALERT:#}") } else { String::new() };
         // What is shown stands last in the register and first on the screen.

@@ -7,7 +7,7 @@ use comity_node::{Change, Changes, DecodedChange, Document, Event};
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::history::write;
+use super::past::write;
 use super::show::when_exactly;
 use super::sync::{connect, hang_up, relays};
 use crate::entries;
@@ -73,7 +73,7 @@ impl Watch {
                 }
                 Change::Missed(events) => {
                     session.output.warn(format_args!(
-                        "{events} events came too fast and are not shown; `comity history` has them all"
+                        "{events} events came too fast and are not shown; `comity log` has them all"
                     ));
                     continue;
                 }
@@ -102,7 +102,8 @@ impl Watch {
     }
 }
 
-async fn until(duration: Option<Duration>) {
+/// Resolves when the time is over; never when none is given.
+pub async fn until(duration: Option<Duration>) {
     match duration.and_then(|duration| Instant::now().checked_add(duration)) {
         Some(end) => sleep_until(end).await,
         None => std::future::pending().await,

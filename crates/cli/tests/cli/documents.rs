@@ -74,7 +74,7 @@ fn a_range_is_one_change_in_the_history() {
         .iter()
         .map(|change| change["writes"].as_array().unwrap().len())
         .collect();
-    assert_eq!(writes, [0, 22], "the document, then eleven modules with two fields each");
+    assert_eq!(writes, [22, 0], "eleven modules with two fields each, and before them the document");
 }
 
 #[test]

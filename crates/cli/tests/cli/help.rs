@@ -13,7 +13,9 @@ fn every_command_explains_itself() {
         assert!(ran.err.is_empty(), "help is data: {ran}");
         assert!(ran.out.contains("Examples:") || ran.out.contains("Begin here:") || command == ["exit-codes"], "{ran}");
         let subcommands = ran.out.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+        // What stands further in goes on with the line above.
         let names = subcommands.lines().take_while(|line| line.starts_with("  "));
+        let names = names.filter(|line| !line.starts_with("   "));
         let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
         let mut names: Vec<Vec<String>> =
             names.map(|name| command.iter().cloned().chain([name.to_owned()]).collect()).collect();

@@ -4,13 +4,18 @@
 
 mod addresses;
 mod config;
+mod conflicts;
 mod damage;
 mod documents;
 mod evidence;
 mod exit_codes;
 mod help;
 mod import;
+mod past;
+mod policy;
 mod round_trip;
 mod store;
+mod suggest;
 mod support;
+mod three_way;
 mod together;
