@@ -57,12 +57,7 @@ const KINDS: &[Kind] = &[
         quick: &[100, 1_000],
         make: operations::table,
     },
-    Kind {
-        name: "history",
-        sizes: &[1_000, 10_000, 100_000, 960_000],
-        quick: &[1_000, 10_000],
-        make: review::history,
-    },
+    Kind { name: "history", sizes: &[1_000, 10_000, 100_000, 960_000], quick: &[1_000, 10_000], make: review::history },
     Kind { name: "conflicts", sizes: &[100, 1_000, 10_000], quick: &[100, 1_000], make: review::conflicts },
     Kind { name: "heads", sizes: &[10, 100, 1_000, 4_000], quick: &[10, 20], make: heads::table },
     Kind { name: "reunion", sizes: &[10, 100, 1_000, 3_000], quick: &[10, 20], make: readers::reunion },

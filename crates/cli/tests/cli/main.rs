@@ -14,6 +14,7 @@ mod import;
 mod past;
 mod policy;
 mod round_trip;
+mod scene;
 mod store;
 mod suggest;
 mod support;
