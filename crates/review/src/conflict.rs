@@ -284,25 +284,16 @@ pub struct ConflictId([u8; 16]);
 impl ConflictId {
     /// Names the conflict of these writes, given in any order.
     pub fn of(kind: ConflictKind, subject: &Subject, writes: &[OpId]) -> Self {
-        Self::named(kind, &subject.to_string(), writes)
+        Self::named(kind, &subject.to_string(), &digest_of(writes))
     }
 
-    /// Names the conflict of a subject as it prints.
-    pub(crate) fn named(kind: ConflictKind, subject: &str, writes: &[OpId]) -> Self {
-        let mut writes: Vec<&OpId> = writes.iter().collect();
-        writes.sort_unstable();
+    /// Names the conflict of a subject as it prints, and of the digest of its writes.
+    pub(crate) fn named(kind: ConflictKind, subject: &str, writes: &[u8; 32]) -> Self {
         let mut hash = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hash.update(bytes);
-        };
-        part(b"comity conflict 1");
-        part(kind.as_str().as_bytes());
-        part(subject.as_bytes());
-        for write in writes {
-            part(&write.counter.to_le_bytes());
-            part(write.actor.as_bytes());
-        }
+        part(&mut hash, b"comity conflict 1");
+        part(&mut hash, kind.as_str().as_bytes());
+        part(&mut hash, subject.as_bytes());
+        part(&mut hash, writes);
         let digest = hash.finalize();
         Self(digest[..16].try_into().expect("a SHA-256 digest has 32 bytes"))
     }
@@ -311,6 +302,24 @@ impl ConflictId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+}
+
+/// Sums up writes, given in any order.
+pub(crate) fn digest_of(writes: &[OpId]) -> [u8; 32] {
+    let mut writes: Vec<&OpId> = writes.iter().collect();
+    writes.sort_unstable();
+    let mut hash = Sha256::new();
+    for write in writes {
+        part(&mut hash, &write.counter.to_le_bytes());
+        part(&mut hash, write.actor.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+/// Adds a part with its length, so that parts do not run together.
+fn part(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+    hash.update(bytes);
 }
 
 impl fmt::Display for ConflictId {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use comity_crdt::OpId;
 use comity_model::{FieldName, LIFE, RegisterKey, Value, Write};
 
+use crate::conflict::digest_of;
 use crate::decision::{Choice, DecisionId, DecisionRecord, InvalidRecord, SuggestionShown};
 use crate::log::Decided;
 use crate::{Base, Conflict, ConflictId, ConflictKind, Place, Review, Subject, Written};
@@ -115,7 +117,7 @@ impl Review {
             _ => self.standing(conflict.id),
         };
         let against = conflict.writes().map(|write| write.op.clone()).collect();
-        let about = (conflict.id, conflict.kind, conflict.subject.to_string(), against);
+        let about = About::of(conflict.kind, &conflict.subject, against);
         compose(about, choice, values, supersedes, note, id)
     }
 
@@ -131,8 +133,18 @@ impl Review {
             (Place::Field(register.clone()), value.unwrap_or(Value::Null))
         };
         let values: Vec<_> = record.writes.iter().map(|(register, _)| before(register)).collect();
+        let wrote = [Choice::Current, Choice::Accept, Choice::Merged, Choice::RolledBack];
+        if values.is_empty() && wrote.contains(&record.choice) {
+            return Err(CannotDecide::Nothing { what: "field that the decision wrote" });
+        }
         let choice = if values.is_empty() { Choice::Reopened } else { Choice::Undone };
-        let about = (record.conflict, record.kind, record.subject.clone(), record.against.clone());
+        let about = About {
+            conflict: record.conflict,
+            kind: record.kind,
+            subject: record.subject.clone(),
+            against: record.against.clone(),
+            writes_digest: record.writes_digest,
+        };
         compose(about, choice, values, vec![decision.clone()], note, id)
     }
 
@@ -183,23 +195,42 @@ impl Review {
     }
 }
 
-/// What a record says it is about: the conflict, its kind, its subject, and what stood against each other.
-pub(crate) type About = (ConflictId, ConflictKind, String, Vec<comity_crdt::OpId>);
+/// What a record says it is about.
+pub(crate) struct About {
+    conflict: ConflictId,
+    kind: ConflictKind,
+    subject: String,
+    against: Vec<OpId>,
+    writes_digest: [u8; 32],
+}
+
+impl About {
+    pub(crate) fn of(kind: ConflictKind, subject: &Subject, mut against: Vec<OpId>) -> Self {
+        let conflict = ConflictId::of(kind, subject, &against);
+        let writes_digest = digest_of(&against);
+        against.sort_unstable();
+        against.truncate(DecisionRecord::AGAINST_MAX);
+        Self { conflict, kind, subject: subject.to_string(), against, writes_digest }
+    }
+}
 
 pub(crate) fn compose(
-    (conflict, kind, subject, against): About,
+    about: About,
     choice: Choice,
     values: Vec<(Place, Value)>,
-    supersedes: Vec<DecisionId>,
+    mut supersedes: Vec<DecisionId>,
     note: &Note,
     id: &DecisionId,
 ) -> Result<Vec<Write>, CannotDecide> {
     let fields = values.iter().filter_map(|(place, value)| Some((place.register()?.clone(), value.clone())));
+    let About { conflict, kind, subject, against, writes_digest } = about;
+    supersedes.truncate(DecisionRecord::SUPERSEDES_MAX);
     let record = DecisionRecord {
         conflict,
         kind,
         subject,
         against,
+        writes_digest,
         choice,
         writes: fields.collect(),
         reason: note.reason.clone(),

@@ -113,8 +113,10 @@ pub struct DecisionRecord {
     pub kind: ConflictKind,
     /// Its subject, as it prints.
     pub subject: String,
-    /// The writes that stood against each other.
+    /// The writes that stood against each other: the first [`AGAINST_MAX`](Self::AGAINST_MAX) by operation id.
     pub against: Vec<OpId>,
+    /// The digest of all of them, from which the conflict has its name.
+    pub writes_digest: [u8; 32],
     /// What was answered.
     pub choice: Choice,
     /// What was written for it.
@@ -172,6 +174,7 @@ struct Stored {
     kind: String,
     subject: String,
     against: Vec<String>,
+    digest: String,
     choice: Choice,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     writes: Vec<(String, StoredValue)>,
@@ -206,6 +209,17 @@ impl DecisionRecord {
     /// Longest record, in bytes.
     pub const BYTES_MAX: usize = 64 * 1024;
 
+    /// Most writes that are named one by one. Thousands may stand against each other, when a fleet comes home.
+    pub const AGAINST_MAX: usize = 256;
+
+    /// Most decisions that one takes the place of.
+    pub const SUPERSEDES_MAX: usize = 64;
+
+    /// Whether the record is about the conflict that it names: its parts must make that name.
+    pub(crate) fn is_sound(&self) -> bool {
+        ConflictId::named(self.kind, &self.subject, &self.writes_digest) == self.conflict
+    }
+
     /// Writes the record.
     ///
     /// # Errors
@@ -217,6 +231,7 @@ impl DecisionRecord {
             kind: self.kind.to_string(),
             subject: self.subject.clone(),
             against: self.against.iter().map(ToString::to_string).collect(),
+            digest: HEXLOWER.encode(&self.writes_digest),
             choice: self.choice,
             writes: self.writes.iter().map(|(key, value)| (key.to_string(), store(value))).collect(),
             reason: self.reason.clone(),
@@ -251,6 +266,7 @@ impl DecisionRecord {
         let stored: Stored = serde_json::from_str(text)?;
         let lacks = |member| InvalidRecord::Member { member };
         let against = stored.against.iter().map(|op| read_op(op)).collect::<Option<_>>();
+        let digest = HEXLOWER.decode(stored.digest.as_bytes()).ok();
         let writes = stored.writes.into_iter().map(|(key, value)| Some((key.parse().ok()?, value.read()?)));
         let supersedes = stored.supersedes.iter().map(|id| DecisionId::new(id)).collect::<Option<_>>();
         Ok(Self {
@@ -258,6 +274,7 @@ impl DecisionRecord {
             kind: stored.kind.parse().map_err(|_| lacks("kind"))?,
             subject: stored.subject,
             against: against.ok_or_else(|| lacks("against"))?,
+            writes_digest: digest.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| lacks("digest"))?,
             choice: stored.choice,
             writes: writes.collect::<Option<_>>().ok_or_else(|| lacks("writes"))?,
             reason: stored.reason,
@@ -320,6 +337,7 @@ mod tests {
             conflict: ConflictId::of(ConflictKind::ConcurrentUpdate, &subject, &against),
             kind: ConflictKind::ConcurrentUpdate,
             subject: subject.to_string(),
+            writes_digest: crate::conflict::digest_of(&against),
             against,
             choice: Choice::Accept,
             writes: vec![(register, "dead".into())],

@@ -9,7 +9,7 @@ use comity_crdt::{DecodedChange, DecodedOp, ObjectId, ObjectKind, OpAction, OpId
 use comity_model::Value;
 
 use crate::detect::{Found, WriteRef};
-use crate::graph::{ActorIx, ChangeIx};
+use crate::graph::{ActorIx, ChangeIx, Graph};
 use crate::log::{Cell, Log, Write};
 use crate::{ConflictKind, Place, Subject};
 
@@ -24,6 +24,7 @@ const HIDDEN_MAX: usize = 1_000;
 pub(crate) struct Made {
     place: Place,
     kind: ObjectKind,
+    change: ChangeIx,
 }
 
 /// What is known of another application's objects.
@@ -54,13 +55,18 @@ struct Run {
 
 impl Margin {
     /// Takes an operation that is on no register, and gives whether it did.
-    pub(crate) fn takes(&mut self, foreign: &Foreign, op: &DecodedOp) -> bool {
+    fn takes(&mut self, foreign: &Foreign, graph: &Graph, change: ChangeIx, op: &DecodedOp) -> bool {
         if let OpAction::Increment(by) = &op.action {
             self.others.push((crate::log::place(op), op.id.counter, Some(Value::Counter(*by))));
             return true;
         }
         let ObjectId::Other(object) = &op.object else { return false };
-        let (OpKey::Element(element), true) = (&op.key, foreign.is_text(object)) else { return false };
+        // What its author cannot have seen is no text to them; on another device it may not have come yet.
+        let is_text = foreign
+            .made
+            .get(object)
+            .is_some_and(|made| made.kind == ObjectKind::Text && graph.sees(change, made.change));
+        let (OpKey::Element(element), true) = (&op.key, is_text) else { return false };
         match &op.action {
             OpAction::Put(value) if op.is_insert => self.put_in(object, element.as_ref(), op, &value.to_string()),
             OpAction::Make(_) => return false,
@@ -99,10 +105,10 @@ impl Foreign {
     }
 
     /// Takes note of an object that an operation makes.
-    pub(crate) fn note_made(&mut self, op: &DecodedOp, place: &Place) {
+    fn note_made(&mut self, op: &DecodedOp, place: &Place, change: ChangeIx) {
         if let OpAction::Make(kind) = &op.action {
             self.made_at.entry(place.clone()).or_default().push(op.id.clone());
-            self.made.insert(op.id.clone(), Made { place: place.clone(), kind: *kind });
+            self.made.insert(op.id.clone(), Made { place: place.clone(), kind: *kind, change });
         }
     }
 
@@ -247,12 +253,17 @@ fn inside(log: &Log, object: &OpId, depth: usize, out: &mut Vec<WriteRef>) {
 }
 
 /// Splits the operations of a change into those on registers and the others.
-pub(crate) fn margin_of<'a>(foreign: &mut Foreign, change: &'a DecodedChange) -> (Margin, Vec<&'a DecodedOp>) {
+pub(crate) fn margin_of<'a>(
+    foreign: &mut Foreign,
+    graph: &Graph,
+    ix: ChangeIx,
+    change: &'a DecodedChange,
+) -> (Margin, Vec<&'a DecodedOp>) {
     let mut margin = Margin::default();
     let mut rest = Vec::with_capacity(change.ops.len());
     for op in &change.ops {
-        if !margin.takes(foreign, op) {
-            foreign.note_made(op, &crate::log::place(op));
+        if !margin.takes(foreign, graph, ix, op) {
+            foreign.note_made(op, &crate::log::place(op), ix);
             rest.push(op);
         }
     }

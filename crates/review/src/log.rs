@@ -175,7 +175,7 @@ impl Log {
         let ix = self.graph.add(change)?;
         let actor = self.graph.actor(&change.actor);
         let mut writes: BTreeMap<Place, Vec<Pending>> = BTreeMap::new();
-        let (margin, registers) = foreign::margin_of(&mut self.foreign, change);
+        let (margin, registers) = foreign::margin_of(&mut self.foreign, &self.graph, ix, change);
         for op in registers {
             match (&op.object, &op.key, op.value()) {
                 (ObjectId::Remarks, OpKey::Map(_), Some(Value::Text(text))) => {
@@ -226,7 +226,8 @@ impl Log {
             }
         };
         let pred = pending.pred.iter().filter_map(|op| cell.find(op.counter, graph.known_actor(&op.actor)?));
-        let mut replaces: Vec<WriteIx> = pred.collect();
+        // A hostile change may name what its author cannot have seen: on another device that has not come yet.
+        let mut replaces: Vec<WriteIx> = pred.filter(|ix| graph.sees(change, cell.write(*ix).change)).collect();
         // Nothing that an author saw removed is among the predecessors of what they put there.
         let stood = |ix: &&WriteIx| {
             let removal = cell.write(**ix);

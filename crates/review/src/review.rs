@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::detect::{self, Declarations, EntryView, Found};
 use crate::foreign;
+use crate::graph::ChangeIx;
 use crate::log::{Decided, Log};
 use crate::policy::Verdict;
 use crate::rules::Rules;
@@ -102,7 +103,8 @@ pub(crate) struct Records {
     pub(crate) by_subject: BTreeMap<String, BTreeSet<ConflictId>>,
     /// Conflicts whose decisions wrote to an entry.
     by_entry: BTreeMap<EntryId, BTreeSet<ConflictId>>,
-    pub(crate) superseded: BTreeSet<DecisionId>,
+    /// Decisions that others took the place of, with the changes that they stand in.
+    pub(crate) superseded: BTreeMap<DecisionId, BTreeSet<ChangeIx>>,
 }
 
 impl Review {
@@ -212,9 +214,11 @@ impl Review {
 
     /// Indexes the decisions of a change that was just taken in.
     fn note_decisions(&mut self, change: &DecodedChange, affected: &mut BTreeSet<ConflictId>) {
-        let Some(ids) = self.log.graph.change(&change.hash).and_then(|ix| self.log.deciding.get(&ix)) else { return };
+        let Some(ix) = self.log.graph.change(&change.hash) else { return };
+        let ids: BTreeSet<&DecisionId> = self.log.deciding.get(&ix).into_iter().flatten().collect();
         for id in ids {
-            for Decided { record, .. } in self.log.decisions.get(id).into_iter().flatten() {
+            let all = self.log.decisions.get(id).into_iter().flatten();
+            for Decided { record, .. } in all.filter(|decided| decided.change == ix && decided.record.is_sound()) {
                 let conflict = record.conflict;
                 self.records.by_conflict.entry(conflict).or_default().insert(id.clone());
                 self.records.by_subject.entry(record.subject.clone()).or_default().insert(conflict);
@@ -223,12 +227,13 @@ impl Review {
                 }
                 affected.insert(conflict);
                 affected.extend(self.found_about.get(&record.subject).into_iter().flatten());
+                // Only what its author knew, and only about the same conflict.
                 for other in &record.supersedes {
-                    self.records.superseded.insert(other.clone());
-                    for Decided { record, .. } in self.log.decisions.get(other).into_iter().flatten() {
-                        affected.insert(record.conflict);
-                        affected.extend(self.found_about.get(&record.subject).into_iter().flatten());
-                    }
+                    let others = self.log.decisions.get(other).into_iter().flatten();
+                    let known =
+                        others.filter(|one| one.record.conflict == conflict && self.log.graph.sees(ix, one.change));
+                    let changes: Vec<ChangeIx> = known.map(|one| one.change).filter(|change| *change != ix).collect();
+                    self.records.superseded.entry(other.clone()).or_default().extend(changes);
                 }
             }
         }

@@ -3,9 +3,9 @@
 use comity_crdt::{Document, OpId};
 use comity_model::{EntryId, Heads, LIFE, RegisterKey, Value, Write};
 
-use crate::decide::compose;
+use crate::decide::{About, compose};
 use crate::decision::Choice;
-use crate::{CannotDecide, ConflictId, ConflictKind, DecisionId, Note, Place, Review, Subject};
+use crate::{CannotDecide, ConflictKind, DecisionId, Note, Place, Review, Subject};
 
 /// One field of an entry that is taken back.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,10 +97,9 @@ impl Review {
             fields.push(TakenBack { register, now: cell.shown().cloned(), then: value });
             against.extend(cell.live().map(|write| self.log.op_id(write)));
         }
-        against.sort_unstable();
         // A record names a conflict. This one is about no conflict in particular: no list shows it as one.
         let (kind, subject) = (ConflictKind::ConcurrentUpdate, Subject::Entry(entry.clone()));
-        let about = (ConflictId::of(kind, &subject, &against), kind, subject.to_string(), against);
+        let about = About::of(kind, &subject, against);
         let values = fields.iter().map(|field| (Place::Field(field.register.clone()), field.then.clone())).collect();
         let writes = compose(about, Choice::RolledBack, values, Vec::new(), note, id)?;
         Ok(Rollback { fields, writes })

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use comity_crdt::OpId;
+use comity_model::RegisterKey;
 
 use crate::decision::Choice;
 use crate::detect::Found;
+use crate::graph::ChangeIx;
 use crate::log::Decided;
 use crate::review::Stands;
 use crate::{ConflictId, ConflictKind, DecisionId, Place, Review, State, Subject};
@@ -28,18 +30,26 @@ impl Review {
     /// Lists the decisions about a conflict that no other took the place of. A record whose parts do not make the name of
     /// its conflict is not about it.
     pub(crate) fn active(&self, id: ConflictId) -> impl Iterator<Item = &Decided> {
+        self.named_active(id).map(|(_, decided)| decided)
+    }
+
+    fn named_active(&self, id: ConflictId) -> impl Iterator<Item = (&DecisionId, &Decided)> {
         let ids = self.records.by_conflict.get(&id).into_iter().flatten();
-        let standing = ids.filter(|decision| !self.records.superseded.contains(*decision));
-        standing.filter_map(|decision| self.log.decisions.get(decision)).flatten().filter(move |decided| {
-            let record = &decided.record;
-            record.conflict == id && ConflictId::named(record.kind, &record.subject, &record.against) == id
+        let all = ids.filter_map(|decision| Some((decision, self.log.decisions.get(decision)?)));
+        let each = all.flat_map(|(decision, decided)| decided.iter().map(move |one| (decision, one)));
+        each.filter(move |(decision, one)| {
+            let superseded = self.records.superseded.get(*decision);
+            one.record.conflict == id
+                && one.record.is_sound()
+                && !superseded.is_some_and(|changes| changes.contains(&one.change))
         })
     }
 
     /// Lists the decisions about a conflict that stand, by id.
     pub(crate) fn standing(&self, id: ConflictId) -> Vec<DecisionId> {
-        let ids = self.records.by_conflict.get(&id).into_iter().flatten();
-        ids.filter(|decision| !self.records.superseded.contains(*decision)).cloned().collect()
+        let mut standing: Vec<DecisionId> = self.named_active(id).map(|(decision, _)| decision.clone()).collect();
+        standing.dedup();
+        standing
     }
 
     /// Lists those of them that closed it without writing anything.
@@ -119,19 +129,23 @@ impl Review {
         if found.kind == ConflictKind::ImplicitResolution {
             return None;
         }
-        let writes = found.sides.iter().flatten().filter_map(|at| self.log.at(at));
-        let by_decision = writes.filter_map(|write| self.log.deciding.get(&write.change)).flatten();
-        let answered = by_decision.filter_map(|id| self.log.decisions.get(id)).flatten();
-        let about_this = |decided: &&Decided| {
-            let register = decided
-                .record
-                .writes
-                .iter()
-                .any(|(register, _)| found.sides.iter().flatten().any(|at| at.place.register() == Some(register)));
-            register && decided.record.conflict != found.id
-        };
-        if let Some(decided) = answered.filter(about_this).max_by_key(|decided| decided.record.conflict) {
-            return Some(decided.record.conflict);
+        let sides = || found.sides.iter().flatten();
+        let changes: BTreeSet<ChangeIx> = sides().filter_map(|at| Some(self.log.at(at)?.change)).collect();
+        let mut deciding =
+            changes.iter().filter_map(|change| Some((*change, self.log.deciding.get(change)?))).peekable();
+        if deciding.peek().is_some() {
+            let registers: BTreeSet<&RegisterKey> = sides().filter_map(|at| at.place.register()).collect();
+            let answers = deciding.flat_map(|(change, ids)| {
+                let all = ids.iter().filter_map(|id| self.log.decisions.get(id)).flatten();
+                all.filter(move |decided| decided.change == change)
+            });
+            let about_this = |decided: &&Decided| {
+                decided.record.conflict != found.id
+                    && decided.record.writes.iter().any(|(register, _)| registers.contains(register))
+            };
+            if let Some(decided) = answers.filter(about_this).max_by_key(|decided| decided.record.conflict) {
+                return Some(decided.record.conflict);
+            }
         }
         let same = self.records.by_subject.get(&found.subject.to_string())?.iter().filter(|id| **id != found.id);
         let ops: BTreeSet<OpId> = found.sides.iter().flatten().filter_map(|at| self.log.op_of(at)).collect();

@@ -4,6 +4,7 @@
 
 mod back;
 mod foreign;
+mod hostile;
 mod oracle;
 mod random;
 mod stories;

@@ -114,8 +114,10 @@ pub fn play(happenings: &[Happening]) -> Vec<Device> {
             Happening::Undo { device, decision } => {
                 let device = pick(&mut devices, *device);
                 let known: Vec<DecisionId> = device.review.decisions().cloned().collect();
-                if !known.is_empty() {
-                    device.undo(&known[decision % known.len()]);
+                let trial = DecisionId::new("trial").unwrap();
+                let can = |id: &&DecisionId| device.review.undo(id, &Note::default(), &trial).is_ok();
+                if let Some(id) = known.get(decision % known.len().max(1)).filter(can).cloned() {
+                    device.undo(&id);
                 }
             }
         }

@@ -60,7 +60,7 @@ impl Device {
         self.write(Some(heads), ActKind::Edit, writes);
     }
 
-    fn write(&mut self, base: Option<&Heads>, kind: ActKind, writes: &[Write]) {
+    pub fn write(&mut self, base: Option<&Heads>, kind: ActKind, writes: &[Write]) {
         let actor = ActorId::for_session(DeviceTag([self.number; 16]), [0; 8]);
         self.clock += 1_000;
         let act = Act { time: HybridTime { wall_ms: self.clock, counter: 0 }, policy: [0; 8], kind };
