@@ -140,10 +140,10 @@ pub enum CloseReason {
         /// What is wrong.
         reason: String,
     },
-    /// So much is on its way to all peers together that others had to wait, and this one reads none of its part.
-    #[error("nothing was read for {} s while others had to wait; come back", after.as_secs())]
+    /// So much is on its way to all peers together that others had to wait, and this one reads too little of its part.
+    #[error("too little was read in {} s while others had to wait; come back", after.as_secs())]
     GaveWay {
-        /// For so long.
+        /// It had so long for what it held.
         after: Duration,
     },
     /// A message that only belongs into the handshake.

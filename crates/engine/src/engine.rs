@@ -44,7 +44,8 @@ pub struct Config {
 /// in at once and answered once. `now` never goes back in its monotonic part.
 /// Each [`Effect::Append`] and [`Effect::Replace`] is answered by one [`Input::Stored`],
 /// each [`Effect::Load`] by one [`Input::Loaded`], each [`Effect::Send`] is covered by [`Input::Written`] or by
-/// [`Input::LinkDown`]. Appends of one document must reach the disk in the order given, and before a later load of it.
+/// [`Input::LinkDown`], which also follows each [`Effect::Close`] once nothing more is queued for the link. Appends of one
+/// document must reach the disk in the order given, and before a later load of it.
 ///
 /// A load gives what was appended before; an append that fails makes its document read-only: until there is room, when the
 /// disk was full (it is tried again every few seconds), and for good after any other failure, or when the document had
@@ -139,7 +140,10 @@ impl Engine {
         }
         match input {
             Input::LinkUp { link, peer } => self.link_up(now, link, peer),
-            Input::LinkDown { link } => self.link_down(link),
+            Input::LinkDown { link } => {
+                self.forget_link(link);
+                self.in_flight.ended(link, &self.config.limits, now.monotonic);
+            }
             Input::Received { link, message } => self.received(now, link, message),
             Input::Written { link, messages, bytes } => self.written(now, link, messages, bytes),
             Input::Edit(edit) => self.edit(now, edit),
@@ -211,10 +215,11 @@ impl Engine {
         self.busy.insert(link);
     }
 
-    pub(crate) fn link_down(&mut self, link: LinkId) {
+    /// Forgets a link, except for what is still on its way to it.
+    pub(crate) fn forget_link(&mut self, link: LinkId) {
         let Some(state) = self.links.remove(&link) else { return };
         self.busy.remove(&link);
-        self.in_flight.forget_link(link, state.in_flight_bytes());
+        self.in_flight.closed(link, state.in_flight_bytes());
         self.starved.remove(&link);
         self.ephemerals.forget_link(link);
         self.asked.forget_link(link);

@@ -39,8 +39,8 @@ pub(crate) struct Link {
     /// Messages handed over and not reported as written.
     in_flight_messages: usize,
     in_flight_bytes: usize,
-    /// When something was last written, or handed over after everything was written.
-    moved_at: Duration,
+    /// How it turns over what it holds, while that is more than its share.
+    turnover: Option<Turnover>,
     tokens: TokenBucket,
 }
 
@@ -56,7 +56,7 @@ impl Link {
             broke: 0,
             in_flight_messages: 0,
             in_flight_bytes: 0,
-            moved_at: now,
+            turnover: None,
             tokens: TokenBucket::new(limits, now),
         }
     }
@@ -68,18 +68,17 @@ impl Link {
                 && self.in_flight_bytes < limits.link_queue_bytes_max)
     }
 
-    pub fn handed_over(&mut self, bytes: usize, now: Duration) {
-        if self.in_flight_messages == 0 {
-            self.moved_at = now;
-        }
+    pub fn handed_over(&mut self, bytes: usize) {
         self.in_flight_messages += 1;
         self.in_flight_bytes += bytes;
     }
 
-    pub fn written(&mut self, messages: usize, bytes: usize, now: Duration) {
+    pub fn written(&mut self, messages: usize, bytes: usize) {
         self.in_flight_messages = self.in_flight_messages.saturating_sub(messages);
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
-        self.moved_at = now;
+        if let Some(turnover) = &mut self.turnover {
+            turnover.left_bytes = turnover.left_bytes.saturating_sub(bytes);
+        }
     }
 
     pub fn in_flight_messages(&self) -> usize {
@@ -90,8 +89,21 @@ impl Link {
         self.in_flight_bytes
     }
 
-    pub fn moved_at(&self) -> Duration {
-        self.moved_at
+    /// Takes note of whether it has more than its share on its way, at a time of the crowd, and for how long.
+    pub fn measure(&mut self, share_bytes: usize, crowded: Duration) {
+        let bytes = self.in_flight_bytes;
+        if bytes <= share_bytes {
+            self.turnover = None;
+        } else if self.turnover.as_ref().is_none_or(|turnover| turnover.left_bytes == 0) {
+            self.turnover = Some(Turnover { since: crowded, held_bytes: bytes, left_bytes: bytes });
+        }
+    }
+
+    /// Gives how long it has had to write what it held, at a time of the crowd, when that was too long.
+    pub fn overdue(&self, crowded: Duration, limits: &Limits) -> Option<Duration> {
+        let turnover = self.turnover.as_ref()?;
+        let patience = limits.dead_after.saturating_add(turnover.needs());
+        (crowded.saturating_sub(turnover.since) >= patience).then_some(patience)
     }
 
     /// Takes note of a document that is not here, to say so at a given time. False when too many wait already.
@@ -120,6 +132,28 @@ impl Link {
     /// Takes one ephemeral out of the peer's allowance; false when it has used it up.
     pub fn may_send_ephemeral(&mut self, limits: &Limits, now: Duration) -> bool {
         self.tokens.take(limits, now)
+    }
+}
+
+/// Slowest pace of a link that keeps others waiting: a quarter of a poor line of 2 Mbit/s, which others may use as well. And
+/// who holds all that one link may be sent, 8 MiB, and reads none of it, has given it back after three minutes.
+const PACE_BYTES_PER_SECOND: u64 = 64 * 1024;
+
+/// What a link held when it came to have more than its share on its way, and what it has not written of it. Each byte has to
+/// be written in its time, so that small reads buy little time, and a long message, of which nothing is reported until
+/// all of it is written, has the time that it needs.
+struct Turnover {
+    /// By the time of the crowd: the time in which the bound was full.
+    since: Duration,
+    held_bytes: usize,
+    left_bytes: usize,
+}
+
+impl Turnover {
+    /// How long a slow line needs for it.
+    fn needs(&self) -> Duration {
+        let bytes = u64::try_from(self.held_bytes).unwrap_or(u64::MAX);
+        Duration::from_millis(bytes.saturating_mul(1_000) / PACE_BYTES_PER_SECOND)
     }
 }
 
@@ -208,12 +242,12 @@ mod tests {
         let peer = Peer { id: PeerId::new("p").unwrap(), storage: None, durable: false, announce: false };
         let mut link = Link::new(peer, &limits, Duration::ZERO);
         assert!(link.can_take(&limits));
-        link.handed_over(limits.link_queue_bytes_max, Duration::ZERO);
+        link.handed_over(limits.link_queue_bytes_max);
         assert!(!link.can_take(&limits), "the bytes are at their limit");
-        link.written(1, limits.link_queue_bytes_max, Duration::ZERO);
+        link.written(1, limits.link_queue_bytes_max);
         for _ in 0..limits.link_queue_messages_max {
             assert!(link.can_take(&limits));
-            link.handed_over(1, Duration::ZERO);
+            link.handed_over(1);
         }
         assert!(!link.can_take(&limits), "the messages are at their limit");
     }

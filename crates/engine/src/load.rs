@@ -18,9 +18,9 @@ pub struct Load {
     pub outbox_messages: usize,
     /// The longest outbox of a link.
     pub outbox_messages_max: usize,
-    /// Messages handed to links and not reported as written, over all links.
+    /// Messages handed to links and not reported as written, over all open links.
     pub in_flight_messages: usize,
-    /// Bytes of data that they carry.
+    /// Bytes of data that were handed to links and not reported as written, over all that have not ended, open or closed.
     pub in_flight_bytes: usize,
     /// Inputs that wait for documents to load.
     pub waiting: usize,
@@ -58,7 +58,8 @@ impl Engine {
         let ready = || self.slots.values().filter(|slot| is_ready(&slot.content));
         Load {
             in_memory: ready().count(),
-            in_flight_bytes: self.links.values().map(|link| link.in_flight_bytes()).sum(),
+            in_flight_bytes: self.links.values().map(|link| link.in_flight_bytes()).sum::<usize>()
+                + self.in_flight.bytes_of_closed(),
             waiting: self.slots.values().map(|slot| slot.waiting.len()).sum(),
             weight_bytes: ready().filter_map(|slot| slot.document()).map(|content| content.weight_bytes()).sum(),
             ..self.load()

@@ -50,7 +50,7 @@ impl Engine {
         let Some(state) = self.links.get_mut(&link) else { return };
         if must_wait || !passed_over.is_empty() {
             state.news.extend(passed_over);
-            self.in_flight.wait(link, now.monotonic);
+            self.in_flight.wait(link);
         }
     }
 
@@ -174,10 +174,8 @@ impl Engine {
     }
 
     fn send(&mut self, now: Instant, link: LinkId, message: Message) {
-        if let Some(state) = self.links.get_mut(&link) {
-            let bytes = message.data().map_or(0, bytes::Bytes::len);
-            state.handed_over(bytes, now.monotonic);
-            self.in_flight.handed_over(bytes);
+        if self.links.contains_key(&link) {
+            self.handed_over(now, link, message.data().map_or(0, bytes::Bytes::len));
             self.effects.push(Effect::Send { link, message });
         }
     }

@@ -308,7 +308,7 @@ impl Engine {
         if !self.links.contains_key(&link) {
             return;
         }
-        self.link_down(link);
+        self.forget_link(link);
         self.effects.push(Effect::Close { link, reason });
     }
 }

@@ -78,7 +78,7 @@ pub struct Limits {
     /// Most bytes handed to a link that it has not written yet; then news coalesces.
     pub link_queue_bytes_max: usize,
     /// Most bytes handed to all links of a shard together that they have not written yet. Beyond half of it, a link that has
-    /// its share on its way waits for others, and one that writes nothing for `dead_after` meanwhile is closed. One message
+    /// its share on its way waits for others, and one that meanwhile writes less than 64 KiB a second of it is closed. One message
     /// may always be on its way.
     pub queued_bytes_max: usize,
     /// How long a peer may take to send the request headers.

@@ -96,7 +96,7 @@ impl LinkQueue {
             _ => code::POLICY,
         };
         self.end(Goodbye::new(close_code, reason.to_string()));
-        // The engine does not count any more what is queued here, so it must not stay for long.
+        // The engine counts what is queued here until the link has ended, and others wait for that.
         let is_stalled = matches!(reason, CloseReason::GaveWay { .. });
         self.closed.send_replace(Some(if is_stalled { GOODBYE_DEADLINE } else { self.dead_after }));
     }

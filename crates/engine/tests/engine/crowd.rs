@@ -58,6 +58,25 @@ fn message_bytes() -> usize {
     bytes
 }
 
+/// Gives a relay whose bound is used up by one message to link 1, and how long that is.
+fn one_holds_the_bound() -> (usize, Node) {
+    let length = message_bytes();
+    let mut relay = relay_with(limits(|limits| limits.queued_bytes_max = length));
+    ask(&mut relay, 1, 1);
+    assert_eq!(sent(&mut relay), [(1, length)]);
+    (length, relay)
+}
+
+/// How long a link may take for so many bytes while others wait.
+fn patience(bytes: usize) -> Duration {
+    Limits::default().dead_after + Duration::from_millis(u64::try_from(bytes).unwrap() * 1_000 / (64 * 1024))
+}
+
+/// Whether this link was closed, and no other, because others waited.
+fn gave_way(relay: &Node, number: u64) -> bool {
+    matches!(relay.closed[..], [(link, CloseReason::GaveWay { .. })] if link == LinkId(number))
+}
+
 #[test]
 fn so_much_is_on_its_way_to_all_links_and_then_they_wait_in_order() {
     let length = message_bytes();
@@ -110,27 +129,122 @@ fn a_stalled_crowd_does_not_starve_an_honest_link() {
     // For the long one it has to wait. But not for ever.
     ask(&mut relay, 12, 1);
     assert_eq!(sent(&mut relay).iter().filter(|(link, _)| *link == 12).count(), 0);
-    relay.wait(Limits::default().dead_after);
+    relay.wait(patience(length));
     let gave_way = |(_, reason): &(LinkId, CloseReason)| matches!(reason, CloseReason::GaveWay { .. });
     assert!(!relay.closed.is_empty() && relay.closed.iter().all(gave_way), "{:?}", relay.closed);
+    for (link, _) in relay.closed.clone() {
+        relay.handle(Input::LinkDown { link });
+    }
     assert!(sent(&mut relay).contains(&(12, length)), "the honest link has its turn after those that waited before it");
     assert!(relay.closed.iter().all(|(link, _)| *link != LinkId(11)));
 }
 
 #[test]
-fn who_reads_slowly_is_not_closed_while_it_reads_or_nobody_waits() {
-    let length = message_bytes();
-    let mut relay = relay_with(limits(|limits| limits.queued_bytes_max = length));
-    ask(&mut relay, 1, 1);
-    assert_eq!(sent(&mut relay), [(1, length)]);
+fn who_reads_nothing_is_closed_once_somebody_waits_and_not_before() {
+    let (length, mut relay) = one_holds_the_bound();
     relay.wait(Duration::from_secs(3_600));
     assert!(relay.closed.is_empty(), "nobody waits");
     ask(&mut relay, 2, 1);
-    relay.wait(Limits::default().dead_after / 2);
-    written(&mut relay, 1, 1);
-    relay.wait(Limits::default().dead_after - Duration::from_millis(1));
-    assert!(relay.closed.is_empty(), "something was written a moment ago");
+    relay.settle();
+    relay.wait(Duration::ZERO);
+    assert!(gave_way(&relay, 1), "{:?}", relay.closed);
+    assert_eq!(sent(&mut relay), [], "what it was sent is still here");
+    relay.handle(Input::LinkDown { link: LinkId(1) });
+    assert_eq!(sent(&mut relay), [(2, length)]);
+}
+
+#[test]
+fn small_reads_do_not_buy_time_without_end() {
+    let (_, mut relay) = one_holds_the_bound();
+    ask(&mut relay, 2, 1);
+    for _ in 0..3 {
+        relay.wait(Limits::default().dead_after - Duration::from_secs(1));
+        relay.handle(Input::Written { link: LinkId(1), messages: 0, bytes: 100 });
+    }
+    assert!(gave_way(&relay, 1), "{:?}", relay.closed);
+}
+
+#[test]
+fn a_long_message_has_the_time_that_a_slow_line_needs_for_it() {
+    for is_in_time in [true, false] {
+        let (length, mut relay) = one_holds_the_bound();
+        ask(&mut relay, 2, 1);
+        relay.wait(patience(length) - Duration::from_millis(1));
+        assert!(relay.closed.is_empty(), "{:?}", relay.closed);
+        if is_in_time {
+            written(&mut relay, 1, length);
+        }
+        relay.wait(Duration::from_millis(1));
+        assert_eq!(gave_way(&relay, 1), !is_in_time, "{:?}", relay.closed);
+    }
+}
+
+#[test]
+fn who_has_written_what_it_held_is_given_the_time_for_the_rest() {
+    let length = message_bytes();
+    let mut relay = relay_with(limits(|limits| limits.queued_bytes_max = 34 * length / 10));
+    relay.edit(3, &noise(80_000));
+    ask(&mut relay, 1, 1);
+    relay.receive(LinkId(1), request(&Node::new("stranger-1"), &relay, document(3)));
+    let lengths: Vec<usize> = sent(&mut relay).iter().map(|(_, bytes)| *bytes).collect();
+    assert_eq!(lengths.len(), 2);
+    (2..=3).for_each(|number| ask(&mut relay, number, 1));
+    relay.wait(Limits::default().dead_after);
+    written(&mut relay, 1, lengths[0]);
+    assert_eq!(sent(&mut relay), [(2, length)], "the third has to wait");
+    relay.wait(patience(lengths[1]) - Duration::from_millis(1));
+    assert!(relay.closed.is_empty(), "{:?}", relay.closed);
     relay.wait(Duration::from_millis(1));
-    assert!(matches!(relay.closed[..], [(LinkId(1), CloseReason::GaveWay { .. })]));
+    assert!(gave_way(&relay, 1), "{:?}", relay.closed);
+}
+
+#[test]
+fn who_comes_and_goes_while_waiting_postpones_nothing() {
+    let (length, mut relay) = one_holds_the_bound();
+    for number in 2..=4 {
+        ask(&mut relay, number, 1);
+        relay.settle();
+        relay.wait(patience(length) / 3 - Duration::from_millis(1));
+        relay.handle(Input::LinkDown { link: LinkId(number) });
+        assert!(relay.closed.is_empty(), "{:?}", relay.closed);
+    }
+    ask(&mut relay, 5, 1);
+    relay.settle();
+    relay.wait(Duration::from_millis(4));
+    assert!(gave_way(&relay, 1), "{:?}", relay.closed);
+}
+
+#[test]
+fn a_bound_that_is_not_full_for_a_moment_begins_no_new_time() {
+    let length = message_bytes();
+    let mut relay = relay_with(limits(|limits| limits.queued_bytes_max = 4 * length));
+    (1..=2).for_each(|number| ask(&mut relay, number, 1));
+    assert_eq!(sent(&mut relay).len(), 2);
+    for number in 2..=4 {
+        ask(&mut relay, number + 1, 1);
+        relay.wait(patience(length) / 3 - Duration::from_millis(1));
+        written(&mut relay, number, length);
+        assert_eq!(sent(&mut relay), [(number + 1, length)]);
+    }
+    assert!(relay.closed.is_empty(), "nobody waits now");
+    ask(&mut relay, 6, 1);
+    relay.settle();
+    relay.wait(Duration::from_millis(4));
+    assert!(gave_way(&relay, 1), "{:?}", relay.closed);
+}
+
+#[test]
+fn what_a_closed_link_was_sent_counts_until_the_link_has_ended() {
+    let (length, mut relay) = one_holds_the_bound();
+    let forged = request(&Node::new("somebody-else"), &relay, document(2));
+    relay.receive(LinkId(1), forged);
+    assert!(matches!(relay.closed[..], [(LinkId(1), CloseReason::ForgedSender { .. })]), "{:?}", relay.closed);
+    ask(&mut relay, 2, 1);
+    assert_eq!(sent(&mut relay), [], "the closed one does not read, and its queue is still here");
+    relay.handle(Input::Written { link: LinkId(1), messages: 0, bytes: 10 });
+    assert_eq!(relay.engine.load().in_flight_bytes, length - 10);
+    assert_eq!(relay.engine.load(), relay.engine.recount());
+    relay.handle(Input::LinkDown { link: LinkId(1) });
+    assert_eq!(relay.engine.load().in_flight_bytes, 0);
     assert_eq!(sent(&mut relay), [(2, length)]);
 }
