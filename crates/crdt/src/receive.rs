@@ -309,7 +309,7 @@ fn has_followed(inner: &Automerge, hash: &automerge::ChangeHash) -> bool {
     change.deps.iter().all(precedes)
 }
 
-fn note_flags(session: &mut SyncSession, message: &Message) {
+pub(crate) fn note_flags(session: &mut SyncSession, message: &Message) {
     session.reset_sent = false;
     let state = &mut session.state;
     state.in_flight = false;

@@ -4,7 +4,8 @@ use automerge::sync::State;
 use bytes::Bytes;
 use comity_model::{ChangeHash, Heads};
 
-use crate::convert;
+use crate::receive::note_flags;
+use crate::{Admitted, convert};
 
 /// Says why a stored session cannot be resumed. Begin a new one: it costs a longer first message, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +42,12 @@ impl SyncSession {
         state.shared_heads.sort_unstable();
         state.shared_heads.dedup();
         Ok(Self { state, peer_heads: None, reset_sent: false })
+    }
+
+    /// Takes note of what the peer says of itself in a message that is not taken. To be [restarted](Self::restart)
+    /// afterwards, one must know that it understands to start over.
+    pub fn hear(&mut self, message: &Admitted) {
+        note_flags(self, &message.message);
     }
 
     /// Starts over on the same link, after a message of the peer was lost on this side. A peer does not send twice what

@@ -115,6 +115,10 @@ impl Engine {
             Content::Ready(_) if !slot.reload => self.apply(now, document, message),
             Content::Failed { failure, .. } => {
                 let failure = failure.message.clone();
+                // Its session starts over when this is repaired, also one that was not open: there was nothing to say.
+                if let Some(peer) = slot.peers.get_mut(&link).filter(|_| message.admitted.says_what_it_can()) {
+                    peer.session.get_or_insert_default().hear(&message.admitted);
+                }
                 self.report_failure(link, &failure);
             }
             _ => {

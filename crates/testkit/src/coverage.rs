@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use comity_review::{ConflictKind, State};
+
 /// Something that was seen to happen in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -128,6 +130,22 @@ pub enum Seen {
     EditWhileFrozen,
     /// A change was made by somebody who saw one from more than a year ahead.
     YearsApart,
+    /// A person's decision was made.
+    Decision,
+    /// A person decided by what they had on screen long ago.
+    DecisionOnOlderHeads,
+    /// A decision that was called saved is known in the end.
+    DecisionKept,
+    /// A conflict of this kind is listed in the end, whatever became of it.
+    Conflict(ConflictKind),
+    /// A conflict stands so in the end.
+    Stands(State),
+    /// Two nodes had equal heads of a document, and their digests of its conflicts were compared.
+    DigestCompared,
+    /// The conflicts that a node lists were compared, one by one, with those found anew in a document.
+    ReviewCompared,
+    /// A value that was written was followed to where it is in the end.
+    ValueTraced,
 }
 
 /// How often each thing was seen.
@@ -136,7 +154,11 @@ pub struct Coverage(BTreeMap<Seen, u64>);
 
 impl Coverage {
     pub(crate) fn note(&mut self, seen: Seen) {
-        *self.0.entry(seen).or_default() += 1;
+        self.add_to(seen, 1);
+    }
+
+    pub(crate) fn add_to(&mut self, seen: Seen, count: u64) {
+        *self.0.entry(seen).or_default() += count;
     }
 
     /// Gives how often something was seen.

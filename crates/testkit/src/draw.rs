@@ -4,7 +4,9 @@ use crate::conditions::{FaultKind, YEAR_MS};
 use crate::connection::{ACCEPTED, DEVICE};
 use crate::dice::{Dice, Purpose, Span};
 use crate::host::RELAY;
-use crate::plan::{Care, DOCUMENTS, Deed, Edit, Elsewhere, FOREIGN_DOCUMENTS, Fault, ForeignWork, Plan, Step, Work};
+use crate::plan::{
+    Care, DOCUMENTS, Deed, Edit, Elsewhere, FOREIGN_DOCUMENTS, Fault, ForeignWork, Plan, Reply, Step, Work,
+};
 use crate::{Profile, plan};
 
 /// How long a node is down.
@@ -20,7 +22,11 @@ impl Plan {
         let mut steps = Vec::with_capacity(operations);
         for _ in 0..operations {
             at_us += pause(&mut dice);
-            steps.push(Step { at_us, deed: work(&mut dice, devices, apps) });
+            let deed = match steps.last().and_then(|last: &Step| second_person(&mut dice, &last.deed, devices)) {
+                Some(second) => second,
+                None => work(&mut dice, devices, apps),
+            };
+            steps.push(Step { at_us, deed });
         }
         let horizon_us = at_us + 1_000_000;
         let mut draw = Draw { dice, devices, apps, horizon_us };
@@ -54,12 +60,47 @@ fn work(dice: &mut Dice, devices: usize, apps: usize) -> Deed {
     // Everybody has favourites, so that not every device wants every document from the start.
     let document = if dice.chance(800) { (device + dice.index(3)) % DOCUMENTS } else { dice.index(DOCUMENTS) };
     let work = match dice.below(100) {
-        0..80 => Work::Edit { edit: edit(dice), older: dice.chance(150) },
-        80..88 => Work::Open,
-        88..94 => Work::Read,
+        0..68 => Work::Edit { edit: edit(dice), older: dice.chance(250) },
+        68..84 => answer(dice),
+        84..91 => Work::Open,
+        91..95 => Work::Read,
         _ => Work::Broadcast,
     };
     Deed::Work { device, document, work }
+}
+
+/// Often two people are at the same thing: whoever works may not know yet that another is about to.
+fn second_person(dice: &mut Dice, last: &Deed, devices: usize) -> Option<Deed> {
+    let Deed::Work { device, document, work } = *last else { return None };
+    let other = (device + dice.index(devices - 1)) % devices + 1;
+    let work = match work {
+        Work::Answer { .. } if dice.chance(400) => answer(dice),
+        Work::Edit { edit: Edit::Set { entry, .. }, .. } if dice.chance(200) => {
+            // One of those fields that have to do with each other.
+            let (field, value) = (dice.below(VERDICT + 1), dice.below(6));
+            Work::Edit { edit: Edit::Set { entry, field, value }, older: false }
+        }
+        Work::Edit { edit: edit @ Edit::Add { .. }, .. } if dice.chance(500) => Work::Edit { edit, older: false },
+        _ => return None,
+    };
+    Some(Deed::Work { device: other, document, work })
+}
+
+/// A person who answers a conflict thinks for a while, and sometimes has looked at the document long ago.
+fn answer(dice: &mut Dice) -> Work {
+    let answer = match dice.below(100) {
+        0..18 => Reply::Current,
+        18..42 => Reply::Accept { side: dice.index(3) },
+        42..54 => Reply::Value,
+        54..62 => Reply::Dismiss,
+        62..72 => Reply::Confirm,
+        72..77 => Reply::Link,
+        77..83 => Reply::Reopen,
+        83..90 => Reply::Approve,
+        _ => Reply::Undo,
+    };
+    let think_us = if dice.chance(300) { 0 } else { dice.within((10_000, 2_000_000)) };
+    Work::Answer { answer, older: dice.chance(150), think_us }
 }
 
 fn elsewhere(dice: &mut Dice, devices: usize, apps: usize) -> Deed {
@@ -79,15 +120,21 @@ fn elsewhere(dice: &mut Dice, devices: usize, apps: usize) -> Deed {
 
 fn edit(dice: &mut Dice) -> Edit {
     const ENTRIES: u64 = 6;
-    let entry = dice.below(ENTRIES);
+    // Some entries and fields are what everybody works on.
+    let entry = if dice.chance(400) { 0 } else { dice.below(ENTRIES) };
+    let field = if dice.chance(300) { VERDICT } else { dice.below(5) };
     match dice.below(100) {
-        0..60 => Edit::Set { entry, field: dice.below(3) },
+        0..60 => Edit::Set { entry, field, value: dice.below(6) },
         60..70 => Edit::Delete { entry },
         70..78 => Edit::Restore { entry },
-        78..92 => Edit::Batch { first: entry, entries: dice.within((2, 12)) },
+        78..87 => Edit::Batch { first: entry, entries: dice.within((2, 12)) },
+        87..95 => Edit::Add { serial: dice.below(2) },
         _ => Edit::Remark,
     }
 }
+
+/// The field whose decisions need a second reviewer, by its place among the fields.
+const VERDICT: u64 = 2;
 
 struct Draw {
     dice: Dice,

@@ -131,7 +131,11 @@ impl World<'_> {
     }
 
     fn go_down(&mut self, node: usize, down_us: u64) {
+        let reviews = std::mem::take(&mut self.hosts[node].reviews);
         self.hosts[node].stop();
+        if self.sabotage == Some(Sabotage::KeepReview) {
+            self.hosts[node].reviews = reviews;
+        }
         self.reopen(node);
         self.check_survivors(node);
         self.hosts[node].remember_from_disk();

@@ -4,6 +4,7 @@ use comity_engine::Ticket;
 use comity_model::DocumentId;
 
 use crate::connection::Frame;
+use crate::decide::Decision;
 
 /// Something that is going to happen.
 pub(crate) enum Happening {
@@ -11,6 +12,12 @@ pub(crate) enum Happening {
     Step(usize),
     /// Everything is mended.
     Heal,
+    /// A person answers a conflict.
+    Answer {
+        node: usize,
+        run: u32,
+        decision: Box<Decision>,
+    },
     /// Of an engine.
     Tick {
         node: usize,

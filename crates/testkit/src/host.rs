@@ -12,9 +12,16 @@ use comity_model::{
 
 use crate::disk::{Disk, Image};
 use crate::foreign::Foreign;
+use crate::reviews::Kept;
 
 /// Where the relay stands among the nodes.
 pub(crate) const RELAY: usize = 0;
+
+/// The device tag of the relay.
+const RELAY_TAG: DeviceTag = DeviceTag([RELAY_NUMBER; 16]);
+
+/// The relay's number, far from those of devices.
+pub(crate) const RELAY_NUMBER: u8 = 0xff;
 
 /// What the clocks show when a run begins: 2026-11-21 12:00 UTC.
 const EPOCH_MS: i64 = 1_795_262_400_000;
@@ -68,6 +75,8 @@ pub(crate) struct Host {
     pub seen_heads: BTreeMap<DocumentId, Vec<Heads>>,
     /// Documents that were in memory in this run.
     pub loaded: BTreeSet<DocumentId>,
+    /// What is known of the conflicts of each document, in this run.
+    pub reviews: BTreeMap<DocumentId, Kept>,
 }
 
 /// What a node's clock shows.
@@ -120,6 +129,7 @@ impl Host {
             own: BTreeMap::new(),
             seen_heads: BTreeMap::new(),
             loaded: BTreeSet::new(),
+            reviews: BTreeMap::new(),
         }
     }
 
@@ -149,7 +159,8 @@ impl Host {
             session: format!("run-{}", self.run),
             policy: [0; 8],
             limits: limits(),
-            decode: false,
+            // As in a real node, a relay is not told what the changes hold.
+            decode: self.tag != RELAY_TAG,
             rulebook: Box::new(Everyone),
         })));
     }
@@ -160,6 +171,7 @@ impl Host {
         self.settles = false;
         self.seen_heads.clear();
         self.loaded.clear();
+        self.reviews.clear();
         self.failed.clear();
     }
 

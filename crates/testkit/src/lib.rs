@@ -14,7 +14,11 @@
 //! 7. Whenever a device said that the relay has everything: were the device's own changes on the relay's disk? What a
 //!    device learnt from the relay's fan-out is left out, because fan-out does not wait for the disk.
 //! 8. And the other way round: when all is quiet, does every device know that the relay has everything?
-//! 9. Was every short-lived message heard at most once, and is the time of each change one that its author can stand by?
+//! 9. Have nodes with equal heads of a document, at any time, equal digests of its conflicts; and is what a node lists what
+//!    is found anew in its document?
+//! 10. Is every decision that was called saved still known, and is every value that was ever written shown, listed, or
+//!     written over by somebody who had seen it?
+//! 11. Was every short-lived message heard at most once, and is the time of each change one that its author can stand by?
 //!
 //! ```
 //! use comity_testkit::{Profile, Seen, run};
@@ -29,6 +33,7 @@ mod care;
 mod conditions;
 mod connection;
 mod coverage;
+mod decide;
 mod dice;
 mod disk;
 mod draw;
@@ -38,11 +43,13 @@ mod foreign;
 mod happening;
 mod host;
 mod links;
+mod losses;
 mod notice;
 mod oracle;
 mod plan;
 mod profile;
 mod report;
+mod reviews;
 mod sabotage;
 mod shown;
 mod shrink;

@@ -17,7 +17,8 @@ impl World<'_> {
         match event {
             Event::Edited { token, document, result } => self.edited(node, token, document, result),
             Event::Saved { token, document, result } => self.saved(node, token, document, result),
-            Event::Changed { document, origin, before, after, .. } => {
+            Event::Changed { document, origin, before, after, changes } => {
+                self.review_change(node, document, &before, &after, &changes);
                 self.changed(node, document, origin, before, after);
             }
             Event::Fetched { token, document, result } => self.fetched(node, token, document, result),

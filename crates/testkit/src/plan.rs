@@ -56,17 +56,54 @@ pub(crate) enum Work {
     Open,
     /// Looks at the document.
     Read,
+    /// Looks through the conflicts that are listed, and answers one after a while.
+    Answer { answer: Reply, older: bool, think_us: u64 },
     /// Says something to everybody who has it open.
     Broadcast,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Edit {
-    Set { entry: u64, field: u64 },
-    Delete { entry: u64 },
-    Restore { entry: u64 },
-    Batch { first: u64, entries: u64 },
+    Set {
+        entry: u64,
+        field: u64,
+        value: u64,
+    },
+    Delete {
+        entry: u64,
+    },
+    Restore {
+        entry: u64,
+    },
+    /// A new entry, of something that another may have entered under another name.
+    Add {
+        serial: u64,
+    },
+    Batch {
+        first: u64,
+        entries: u64,
+    },
     Remark,
+}
+
+/// What a person answers to a conflict.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reply {
+    /// What is shown stays.
+    Current,
+    /// A side is right.
+    Accept {
+        side: usize,
+    },
+    /// Another value.
+    Value,
+    Dismiss,
+    Confirm,
+    Link,
+    Reopen,
+    Approve,
+    /// Undoes an earlier decision, whoever made it.
+    Undo,
 }
 
 /// What a person does with another application.

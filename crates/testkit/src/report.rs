@@ -52,6 +52,40 @@ pub enum Violation {
         /// Of the other.
         ours: String,
     },
+    /// The conflicts that a node lists are not those of its changes.
+    #[error("{node} lists other conflicts of {document} than {reference}: {detail}")]
+    ConflictsDiffer {
+        /// The document.
+        document: DocumentId,
+        /// One node.
+        node: String,
+        /// What it is compared with.
+        reference: String,
+        /// Where they part.
+        detail: String,
+    },
+    /// A decision that was called saved is not known.
+    #[error("{decision} of {document} was called saved in change {change}, and no review knows it")]
+    DecisionLost {
+        /// The document.
+        document: DocumentId,
+        /// The decision's id.
+        decision: String,
+        /// The change that is to hold it.
+        change: ChangeHash,
+    },
+    /// A value is gone, and nobody was asked.
+    #[error("what change {change} wrote to {place} of {document} {how}")]
+    SilentLoss {
+        /// The document.
+        document: DocumentId,
+        /// The register.
+        place: String,
+        /// The change.
+        change: ChangeHash,
+        /// How.
+        how: String,
+    },
     /// A disk holds something else than memory.
     #[error("{document} on the disk of {node} is not what is in its memory: {detail}")]
     DiskDiffers {

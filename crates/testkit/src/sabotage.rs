@@ -40,11 +40,29 @@ pub enum Sabotage {
     ForgetTicks,
     /// Now and then, a short-lived message is handed over twice, under another number.
     RepeatEphemeral,
+    /// Now and then, a review is not given a change.
+    SkipChange,
+    /// Now and then, a review is given a change twice, and does not notice.
+    ChangeTwice,
+    /// A review is given what arrives together the last first.
+    ChangesBackwards,
+    /// The digest of a review depends on the order in which changes came.
+    DigestOfArrivals,
+    /// A node that comes back goes on with the review that it had.
+    KeepReview,
+    /// One device applies another policy.
+    OtherPolicy,
+    /// Some conflicts are listed nowhere.
+    HideConflict,
+    /// An answer is written without its record.
+    AnswerWithoutRecord,
+    /// An answer is written as if it were any edit.
+    AnswerUnforced,
 }
 
 impl Sabotage {
     /// Every planted bug.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 27] = [
         Self::DropStored,
         Self::DropReceipt,
         Self::StoredBeforeDurable,
@@ -63,5 +81,14 @@ impl Sabotage {
         Self::HideRefusal,
         Self::ForgetTicks,
         Self::RepeatEphemeral,
+        Self::SkipChange,
+        Self::ChangeTwice,
+        Self::ChangesBackwards,
+        Self::DigestOfArrivals,
+        Self::KeepReview,
+        Self::OtherPolicy,
+        Self::HideConflict,
+        Self::AnswerWithoutRecord,
+        Self::AnswerUnforced,
     ];
 }

@@ -57,6 +57,11 @@ impl fmt::Display for Shown<'_, Effect> {
             }
             Effect::Load { document } => write!(f, "load {}", short(document)),
             Effect::Send { link, message } => write!(f, "send {link} {}", Shown(message)),
+            Effect::Notify(Event::Changed { document, origin, after, changes, .. }) => {
+                // The appended bytes say what they hold.
+                let (document, count) = (short(document), changes.len());
+                write!(f, "changed {document} by {origin:?}, heads {after}, {count} decoded")
+            }
             Effect::Notify(Event::Stands { document, standing }) => {
                 let shown = |peer: &PeerStanding| {
                     let storage = peer.storage.as_ref().map_or("-", StorageId::as_str);

@@ -1,15 +1,15 @@
 //! What people do.
 
 use comity_engine::{Edit as EngineEdit, Failure, Input, RefusedEdit, Token};
-use comity_model::{ActKind, ChangeHash, DocumentId, EntryId, FieldName, Heads, RegisterKey, Value, Write};
+use comity_model::{ActKind, ChangeHash, DocumentId, EntryId, FieldName, Heads, RegisterKey, Write};
 
 use crate::Violation;
 use crate::coverage::Seen;
 use crate::plan::{DOCUMENTS, Edit, Elsewhere, Work};
-use crate::world::{EditRecord, Outcome, World};
+use crate::world::{Asked, EditRecord, Outcome, World};
 
-/// Tokens of readings begin here, above those of edits.
-const READING: u64 = 1 << 32;
+/// Tokens of readings begin here, above those of edits. Behind it come those of people who want to answer a conflict.
+pub(crate) const READING: u64 = 1 << 32;
 
 impl World<'_> {
     pub fn work(&mut self, step: usize, device: usize, document: usize, work: Work) {
@@ -23,6 +23,7 @@ impl World<'_> {
                 self.hosts[device].wants.insert(document);
                 self.handle(device, Input::Want { document });
             }
+            Work::Answer { .. } => self.look_through(step, device, document),
             Work::Read => self.handle(device, Input::Fetch { token: Token(READING - 1), document }),
             Work::Broadcast => {
                 self.speakers.insert((device, self.hosts[device].run));
@@ -49,7 +50,9 @@ impl World<'_> {
         }
         let token = Token(step as u64);
         let run = self.hosts[device].run;
-        self.edits.insert(token.0, EditRecord { device, run, document, change: None, outcome: Outcome::Open });
+        let asked = Asked { base: base.clone(), writes: writes.clone(), decision: None };
+        let record = EditRecord { device, run, document, asked, change: None, outcome: Outcome::Open };
+        self.edits.insert(token.0, record);
         let edit = EngineEdit { token, document, kind: ActKind::Edit, base, writes };
         self.handle(device, Input::Edit(edit));
     }
@@ -65,7 +68,8 @@ impl World<'_> {
             Elsewhere::Edit(work) if may_write => {
                 let (change, effects) = mind.work(document, work, step);
                 let outcome = Outcome::Saved;
-                self.edits.insert(step as u64, EditRecord { device: app, run, document, change, outcome });
+                let asked = Asked::default();
+                self.edits.insert(step as u64, EditRecord { device: app, run, document, asked, change, outcome });
                 self.see(if number >= DOCUMENTS { Seen::ForeignEdit } else { Seen::ForeignEditOfOurs });
                 effects
             }
@@ -83,7 +87,7 @@ impl World<'_> {
     }
 
     /// Chooses heads that the user of a device has seen.
-    fn older_heads(&mut self, device: usize, document: &DocumentId) -> Option<Heads> {
+    pub fn older_heads(&mut self, device: usize, document: &DocumentId) -> Option<Heads> {
         let seen = self.hosts[device].seen_heads.get(document)?;
         let index = self.dice.index(seen.len());
         self.hosts[device].seen_heads[document].get(index).cloned()
@@ -113,6 +117,9 @@ impl World<'_> {
         record.change = change;
         self.coverage.note(Seen::Edit);
         let Some(change) = change else { return };
+        if record.asked.decision.is_some() {
+            self.coverage.note(Seen::Decision);
+        }
         let host = &mut self.hosts[node];
         host.wants.insert(document);
         host.own.entry(document).or_default().insert(change);
@@ -155,6 +162,7 @@ impl World<'_> {
     pub fn fetched(&mut self, node: usize, token: Token, document: DocumentId, result: Result<(), Failure>) {
         match result {
             Ok(()) if token.0 == READING => self.copy(node, document),
+            Ok(()) if token.0 > READING => self.choose(node, token.0 - READING - 1, document),
             Ok(()) => {}
             // Whoever looks is told that it cannot be read now.
             Err(_) if token.0 != READING && self.hosts[node].is_troubled => self.see(Seen::ReadRefused),
@@ -167,18 +175,31 @@ impl World<'_> {
 }
 
 fn writes(edit: Edit, step: usize) -> Vec<Write> {
-    const FIELDS: [&str; 3] = ["status", "comment", "technician"];
+    const FIELDS: [&str; 5] = ["status", "comment", "verdict", "serial", "note"];
+    // People often find the same; otherwise no two values are equal.
+    const VALUES: [&str; 3] = ["x", "y", "z"];
     let entry = |number: u64| EntryId::new(&format!("M{number:03}")).expect("an entry id");
-    let set = |number: u64, field: usize| {
+    let set = |number: u64, field: usize, value: &str| {
         let field = FieldName::new(FIELDS[field]).expect("a field name");
-        let value = Value::Text(format!("step {step}"));
-        Write::Set { key: RegisterKey::new(entry(number), field), value }
+        Write::Set { key: RegisterKey::new(entry(number), field), value: value.into() }
     };
+    let own = format!("step {step}");
     match edit {
-        Edit::Set { entry, field } => vec![set(entry, usize::try_from(field).expect("small"))],
+        Edit::Set { entry, field, value } => {
+            let value = usize::try_from(value).ok().and_then(|value| VALUES.get(value).copied()).unwrap_or(&own);
+            vec![set(entry, usize::try_from(field).expect("small"), value)]
+        }
+        Edit::Add { serial } => {
+            let entry = EntryId::new(&format!("N{step:03}")).expect("an entry id");
+            let set = |field: &str, value: String| {
+                let field = FieldName::new(field).expect("a field name");
+                Write::Set { key: RegisterKey::new(entry.clone(), field), value: value.into() }
+            };
+            vec![set("serial", format!("serial {serial}")), set("status", own.clone())]
+        }
         Edit::Delete { entry: number } => vec![Write::Delete { entry: entry(number) }],
         Edit::Restore { entry: number } => vec![Write::Restore { entry: entry(number) }],
-        Edit::Batch { first, entries } => (first..first + entries).map(|number| set(number, 0)).collect(),
+        Edit::Batch { first, entries } => (first..first + entries).map(|number| set(number, 0, &own)).collect(),
         Edit::Remark => vec![Write::Remark { id: format!("remark-{step}"), text: format!("said at step {step}") }],
     }
 }

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use comity_engine::Input;
-use comity_model::{ChangeHash, DocumentId, Heads, KindName, PeerId, SpaceId};
+use comity_model::{ChangeHash, DocumentId, Heads, KindName, PeerId, SpaceId, Write};
+use comity_review::{DecisionId, Declarations};
 
 use crate::conditions::Conditions;
 use crate::connection::Connection;
 use crate::coverage::Seen;
 use crate::dice::{Dice, Purpose};
 use crate::happening::Happening;
-use crate::host::{Host, RELAY};
+use crate::host::{Host, RELAY, RELAY_NUMBER};
 use crate::oracle::Copy;
 use crate::plan::{DOCUMENTS, Deed, FOREIGN_DOCUMENTS};
 use crate::trace::Trace;
@@ -38,8 +39,19 @@ pub(crate) struct EditRecord {
     pub device: usize,
     pub run: u32,
     pub document: DocumentId,
+    pub asked: Asked,
     pub change: Option<ChangeHash>,
     pub outcome: Outcome,
+}
+
+/// What the author of an edit asked for; nothing is known of that in another application.
+#[derive(Default)]
+pub(crate) struct Asked {
+    /// The heads on screen, when it was not made at the present ones.
+    pub base: Option<Heads>,
+    pub writes: Vec<Write>,
+    /// The decision that it is.
+    pub decision: Option<DecisionId>,
 }
 
 /// What its author was told of an edit.
@@ -72,6 +84,10 @@ pub(crate) struct World<'a> {
     pub connections: BTreeMap<u64, Connection>,
     pub next_connection: u64,
     pub edits: BTreeMap<u64, EditRecord>,
+    /// What is declared of the entries: the policy.
+    pub declared: Declarations,
+    /// The digest of each document's conflicts at the heads at which a node first had one, and which node that was.
+    pub digests: BTreeMap<(DocumentId, Heads), ([u8; 32], usize)>,
     /// What the final reading found, by node and document.
     pub copies: BTreeMap<(usize, DocumentId), Copy>,
     /// Own changes that were found on the relay's disk.
@@ -102,7 +118,7 @@ impl<'a> World<'a> {
     pub fn new(plan: &'a Plan, sabotage: Option<Sabotage>) -> Self {
         let mut dice = Dice::new(plan.seed, Purpose::World);
         let conditions = plan.profile.conditions();
-        let mut hosts = vec![Host::new("relay".to_owned(), 0xff, care::skew_ms(&mut dice, &conditions))];
+        let mut hosts = vec![Host::new("relay".to_owned(), RELAY_NUMBER, care::skew_ms(&mut dice, &conditions))];
         for number in 1..=plan.devices + plan.apps {
             let tag = u8::try_from(number).expect("few devices");
             hosts.push(if number <= plan.devices {
@@ -130,6 +146,8 @@ impl<'a> World<'a> {
             connections: BTreeMap::new(),
             next_connection: 0,
             edits: BTreeMap::new(),
+            declared: crate::reviews::declared(),
+            digests: BTreeMap::new(),
             copies: BTreeMap::new(),
             on_relay: BTreeSet::new(),
             taken: BTreeSet::new(),
@@ -197,6 +215,7 @@ impl<'a> World<'a> {
         self.read_everything();
         self.until_quiet();
         self.judge();
+        self.judge_reviews();
         self.greet_again();
         (quiet_after_us, messages)
     }
@@ -274,6 +293,7 @@ impl<'a> World<'a> {
             Happening::Thaw { node } => self.hosts[node].clock.frozen_ms = None,
             Happening::Room { node } => self.hosts[node].disk.trouble.full = false,
             Happening::Readable { node } => self.hosts[node].disk.trouble.refuses_loads = false,
+            Happening::Answer { node, run, decision } if self.is_running(node, run) => self.answer(node, *decision),
             Happening::Restart { node, run } => self.restart(node, run),
             Happening::LoadedNothing { node, run, document } if self.is_running(node, run) => {
                 self.handle(node, Input::Loaded { document, result: Ok(None) });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use comity_review::{ConflictKind, State};
 use comity_testkit::{Coverage, Plan, Profile, Sabotage, Seen, Violation, carry_out, run, run_twice, shrink};
 
 const SEEDS: u64 = 100;
@@ -48,6 +49,27 @@ const EVERYDAY: &[(Seen, u64)] = &[
     (Seen::RelayRestored, 10),
     (Seen::DurableLoss, 100),
     (Seen::DurableCameBack, 50),
+    // People decide, at the same time too, and everybody sees the same (S1.5, S1.7).
+    (Seen::Decision, 150),
+    (Seen::DecisionOnOlderHeads, 8),
+    (Seen::DecisionKept, 150),
+    (Seen::Conflict(ConflictKind::ConcurrentUpdate), 300),
+    (Seen::Conflict(ConflictKind::FieldGroup), 20),
+    (Seen::Conflict(ConflictKind::DeleteAgainstUpdate), 20),
+    (Seen::Conflict(ConflictKind::Duplicate), 20),
+    (Seen::Conflict(ConflictKind::Invariant), 50),
+    (Seen::Conflict(ConflictKind::StaleDecision), 5),
+    (Seen::Conflict(ConflictKind::ImplicitResolution), 1),
+    (Seen::Conflict(ConflictKind::ResolutionConflict), 1),
+    (Seen::Stands(State::Open), 300),
+    (Seen::Stands(State::Reopened), 10),
+    (Seen::Stands(State::NeedsSecondReviewer), 1),
+    (Seen::Stands(State::Agreed), 50),
+    (Seen::Stands(State::Resolved), 80),
+    (Seen::Stands(State::Dismissed), 5),
+    (Seen::DigestCompared, 5_000),
+    (Seen::ReviewCompared, 2_000),
+    (Seen::ValueTraced, 5_000),
 ];
 
 #[test]
@@ -66,7 +88,17 @@ fn committed_seeds_hold() {
 
 #[test]
 fn calm() {
-    let coverage = soak(Profile::Calm, &[(Seen::Overtaken, 100), (Seen::ForeignEditOfOurs, 5)]);
+    let coverage = soak(
+        Profile::Calm,
+        &[
+            (Seen::Overtaken, 100),
+            (Seen::ForeignEditOfOurs, 5),
+            // Where news is quick, most conflicts are decided, by two people at once now and then.
+            (Seen::Decision, 500),
+            (Seen::Conflict(ConflictKind::ResolutionConflict), 20),
+            (Seen::Stands(State::Reopened), 30),
+        ],
+    );
     assert_eq!(coverage.count(Seen::Reset), 0, "no link breaks when all is calm, unless a node stops");
     assert_eq!(coverage.count(Seen::Edit), coverage.count(Seen::Saved), "every edit is saved when all is calm");
     assert_eq!(coverage.count(Seen::ReadOnly), 0, "no disk fails when all is calm");
@@ -210,6 +242,15 @@ fn every_planted_bug_is_caught() {
         (Sabotage::HideRefusal, Profile::Disk),
         (Sabotage::ForgetTicks, Profile::Disk),
         (Sabotage::RepeatEphemeral, Profile::Calm),
+        (Sabotage::SkipChange, Profile::Calm),
+        (Sabotage::ChangeTwice, Profile::Calm),
+        (Sabotage::ChangesBackwards, Profile::Calm),
+        (Sabotage::DigestOfArrivals, Profile::Calm),
+        (Sabotage::KeepReview, Profile::DeviceCrash),
+        (Sabotage::OtherPolicy, Profile::Calm),
+        (Sabotage::HideConflict, Profile::Calm),
+        (Sabotage::AnswerWithoutRecord, Profile::Calm),
+        (Sabotage::AnswerUnforced, Profile::Calm),
     ];
     let names: BTreeSet<String> = planted.iter().map(|(sabotage, _)| format!("{sabotage:?}")).collect();
     assert_eq!(names.len(), Sabotage::ALL.len(), "every planted bug has its row");

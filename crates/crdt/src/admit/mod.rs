@@ -93,6 +93,11 @@ impl Admitted {
         Some(Self { message: Message { changes: changes.into(), flags, ..last? }, cost })
     }
 
+    /// Tells whether its sender says what it understands, as all but old clients do.
+    pub fn says_what_it_can(&self) -> bool {
+        self.message.flags.is_some()
+    }
+
     /// Tells whether the message brings changes.
     pub fn has_changes(&self) -> bool {
         !self.message.changes.is_empty()
