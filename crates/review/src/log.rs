@@ -202,11 +202,13 @@ impl Log {
 
     /// Takes in a record. A record is never taken out again, whatever is written over it.
     fn decide(&mut self, change: ChangeIx, id: &str, text: &str) {
+        // Also when a newer release wrote what this one cannot read: what it wrote over was decided, not overlooked.
+        let deciding = self.deciding.entry(change).or_default();
         let (Some(id), Ok(record)) = (DecisionId::new(id), DecisionRecord::from_text(text)) else {
             self.unreadable += 1;
             return;
         };
-        self.deciding.entry(change).or_default().push(id.clone());
+        deciding.push(id.clone());
         self.decisions.entry(id).or_default().push(Decided { record, change });
     }
 
@@ -283,8 +285,10 @@ impl Cell {
         for before in &write.replaces {
             self.writes[*before as usize].replaced_by.push(ix);
         }
-        // Ascending, as `replaces` is.
-        self.live.retain(|live| write.replaces.binary_search(live).is_err());
+        if !write.replaces.is_empty() {
+            // Ascending, as `replaces` is.
+            self.live.retain(|live| write.replaces.binary_search(live).is_err());
+        }
         if write.value.is_none() {
             self.removals.push(ix);
         }
@@ -322,6 +326,10 @@ fn gather(pending: &mut Vec<Pending>, op: &DecodedOp, actor: ActorIx) {
         _ => return,
     };
     let mut pred = op.pred.clone();
+    // A removal is taken up by what follows it, so only the last can be one.
+    if pred.is_empty() && pending.last().is_none_or(|last| last.value.is_some()) {
+        return pending.push(Pending { counter: op.id.counter, actor, value, pred });
+    }
     pending.retain(|earlier| {
         let id = OpId { counter: earlier.counter, actor: op.id.actor.clone() };
         // After a removal in the same change nothing stands that a put could name.

@@ -21,7 +21,7 @@ use crate::{Conflict, ConflictId, ConflictKind, DecisionId, DecisionRecord, Plac
 /// on the set of changes and on the declarations, and not on the order in which the changes came. The cost of feeding follows
 /// the new operations and what they touch, not the history.
 ///
-/// It keeps every write with its value, some 150 bytes each beside the value.
+/// It keeps every write with its value: some 380 bytes for each operation of an audit.
 #[derive(Debug, Default)]
 pub struct Review {
     pub(crate) log: Log,

@@ -4,7 +4,7 @@ use comity_crdt::{DecodedChange, ObjectId};
 use comity_model::{ActKind, Heads, Value, Write};
 use comity_review::{Answer, Choice, ConflictId, ConflictKind, DecisionRecord, Review, State, SuggestionShown};
 
-use crate::support::{Device, declared, pair, set, sync_all};
+use crate::support::{Device, declared, disputed, pair, set, sync_all};
 
 fn last(device: &Device) -> DecodedChange {
     device.document.decode_changes(device.document.heads().as_slice()).remove(0)
@@ -29,15 +29,6 @@ fn a_change_that_names_what_its_author_cannot_have_seen_is_the_same_conflict_in_
     assert_eq!(one.digest(), other.digest());
     assert_eq!(one.conflicts(|_| true), other.conflicts(|_| true));
     assert!(one.conflicts(State::is_open).iter().any(|conflict| conflict.kind == ConflictKind::ConcurrentUpdate));
-}
-
-/// Two devices with one open conflict.
-fn disputed() -> [Device; 2] {
-    let mut devices = pair();
-    devices[0].edit(&[set("M050/status", "dead")]);
-    devices[1].edit(&[set("M050/status", "microcracks")]);
-    sync_all(&mut devices);
-    devices
 }
 
 fn bogus(conflict: ConflictId, choice: Choice) -> DecisionRecord {
@@ -142,4 +133,16 @@ fn two_records_under_one_id_stand_each_for_itself() {
     let in_records = devices[0].document.decode_since(&Heads::default());
     assert!(in_records.iter().any(|change| change.ops.iter().any(|op| op.object == ObjectId::Decisions)));
     assert_eq!(devices[0].only(State::Resolved).id, conflict.id);
+}
+
+#[test]
+fn a_decision_that_a_newer_release_wrote_is_no_oversight() {
+    let mut devices = disputed();
+    let record = r#"{"v":2,"answer":"something new"}"#.to_owned();
+    let key = "M050/status".parse().unwrap();
+    let writes = [Write::Force { key, value: "dead".into() }, Write::Decision { id: "new".to_owned(), record }];
+    devices[0].write(None, ActKind::Decision, &writes);
+    sync_all(&mut devices);
+    assert!(devices[1].open().is_empty());
+    assert_eq!(devices[1].review.unreadable_decisions(), 1);
 }

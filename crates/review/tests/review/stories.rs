@@ -3,7 +3,7 @@
 use comity_model::Value;
 use comity_review::{Answer, CannotDecide, ConflictKind, DecisionId, Note, State};
 
-use crate::support::{Device, delete, pair, set, sync_all};
+use crate::support::{Device, delete, disputed, pair, set, sync_all};
 
 #[test]
 fn two_technicians_one_module_one_decision() {
@@ -133,10 +133,7 @@ fn a_verdict_on_a_status_that_changed_meanwhile_is_stale() {
 
 #[test]
 fn two_people_who_decide_differently_offline_see_each_others_answer() {
-    let mut devices = pair();
-    devices[0].edit(&[set("M050/status", "dead")]);
-    devices[1].edit(&[set("M050/status", "microcracks")]);
-    sync_all(&mut devices);
+    let mut devices = disputed();
     let conflict = devices[0].only(State::Open);
     devices[0].decide(&conflict, &Answer::Accept(0));
     devices[1].decide(&conflict, &Answer::Accept(1));
@@ -158,10 +155,7 @@ fn two_people_who_decide_differently_offline_see_each_others_answer() {
 
 #[test]
 fn two_people_who_decide_alike_offline_agree() {
-    let mut devices = pair();
-    devices[0].edit(&[set("M050/status", "dead")]);
-    devices[1].edit(&[set("M050/status", "microcracks")]);
-    sync_all(&mut devices);
+    let mut devices = disputed();
     let conflict = devices[0].only(State::Open);
     devices[0].decide(&conflict, &Answer::Accept(0));
     devices[1].decide(&conflict, &Answer::Accept(0));
@@ -203,10 +197,7 @@ fn a_dismissed_conflict_stays_dismissed_until_something_new_comes() {
 
 #[test]
 fn an_undone_decision_leaves_the_conflict_open_and_what_was_shown_before() {
-    let mut devices = pair();
-    devices[0].edit(&[set("M050/status", "dead")]);
-    devices[1].edit(&[set("M050/status", "microcracks")]);
-    sync_all(&mut devices);
+    let mut devices = disputed();
     let conflict = devices[0].only(State::Open);
     let shown = devices[0].shown("M050/status");
     let decision = devices[0].decide(&conflict, &Answer::Value("string_open".into()));

@@ -166,3 +166,12 @@ pub fn pair() -> [Device; 2] {
     sync_all(&mut devices);
     devices
 }
+
+/// Two devices between which M050/status is disputed: `dead` and `microcracks`.
+pub fn disputed() -> [Device; 2] {
+    let mut devices = pair();
+    devices[0].edit(&[set("M050/status", "dead")]);
+    devices[1].edit(&[set("M050/status", "microcracks")]);
+    sync_all(&mut devices);
+    devices
+}

@@ -3,19 +3,10 @@
 use comity_model::Heads;
 use comity_review::{ConflictKind, State};
 
-use crate::support::{Device, key, pair, set, sync_all};
+use crate::support::{Device, disputed, key, pair, set, sync_all};
 
 fn values(device: &Device, register: &str) -> usize {
     device.document.register(&key(register), None).map_or(0, |register| register.versions.len())
-}
-
-/// Two devices between which M050/status is disputed: `dead` and `microcracks`.
-fn disputed() -> [Device; 2] {
-    let mut devices = pair();
-    devices[0].edit(&[set("M050/status", "dead")]);
-    devices[1].edit(&[set("M050/status", "microcracks")]);
-    sync_all(&mut devices);
-    devices
 }
 
 #[test]
